@@ -1,0 +1,334 @@
+"""Train the embedded storyteller, or measure any model on a text.
+
+    python data/storyteller/train.py CORPUS                   # rebuild this folder from story text
+    python data/storyteller/train.py --evaluate FOLDER TEXT   # bits per byte of a model on a text
+
+CORPUS is a folder of ``NAME.txt`` or ``NAME.txt.gz``: paragraphs separated by a blank line, a line
+``<|endoftext|>`` after every story. About one story in a hundred, picked by its hash, is held out of
+training and measured at the end. Training continues from the last checkpoint in ``--work``.
+
+The model is transformers' Llama. Hidden matrices learn with Muon (Jordan et al., 2024,
+https://kellerjordan.github.io/posts/muon/), the embedding and the norms with AdamW; the learning
+rate is flat and falls linearly to zero at the end (Hägele et al., 2024, arXiv:2405.18392), so that a
+run can be lengthened from a checkpoint that has not begun to fall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch.nn import functional as F
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+END = "<|endoftext|>"
+
+# How often a story of each source is seen, relative to the others: modern, plain prose first, the
+# long sentences of the nineteenth century for colour. A file not named here has weight 1.
+WEIGHTS = {
+    "tinystories": 2.0,
+    "tinystories_more": 2.0,
+    "llama_stories": 2.0,
+    "childrens_ccby": 2.0,
+    "fairytales": 1.0,
+    "childrens_classics": 0.7,
+    "classic_stories": 0.3,
+    "fables_llama": 0.5,
+    "fables_apache": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, apart from the corpus."""
+
+    vocabulary: int = 8_192
+    hidden: int = 320
+    layers: int = 6
+    heads: int = 5
+    intermediate: int = 896
+    context: int = 512
+    batch: int = 16  # rows of `context` tokens
+    tokens: int = 24_000_000
+    warmup: int = 100  # steps
+    decay: float = 0.4  # the last share of the tokens, in which the learning rate falls to zero
+    lr_muon: float = 0.02
+    lr_adamw: float = 0.003
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.tokens // (self.batch * self.context)
+
+    def rate(self, step: int) -> float:
+        """The share of the learning rate in force at a step."""
+        left = (self.steps - step) / max(1, round(self.steps * self.decay))
+        return min(1.0, (step + 1) / self.warmup, left)
+
+
+# --- corpus ---------------------------------------------------------------------------------------
+
+
+def read_stories(file: Path) -> list[str]:
+    """The stories of one file, without their separators."""
+    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    return [story.strip() for story in data.decode().split(END) if story.strip()]
+
+
+def held_out(story: str) -> bool:
+    """True for the one story in a hundred that training never sees; the same in every run."""
+    return int(hashlib.sha256(story.encode()).hexdigest()[:8], 16) % 100 == 0
+
+
+def read_corpus(folder: Path) -> dict[str, list[str]]:
+    files = sorted([*folder.glob("*.txt"), *folder.glob("*.txt.gz")])
+    if not files:
+        raise SystemExit(f"{folder} holds no .txt or .txt.gz file; give the folder of the story text.")
+    return {file.name.removesuffix(".gz").removesuffix(".txt"): read_stories(file) for file in files}
+
+
+def train_tokenizer(corpus: dict[str, list[str]], size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE; every text starts with ``END``, which says that a story begins here."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    stories = (s for name, texts in corpus.items() for s in texts if not held_out(s))
+    bpe.train_from_iterator(stories, trainer)
+    bpe.post_processor = processors.TemplateProcessing(single=f"{END} $A", special_tokens=[(END, bpe.token_to_id(END))])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token=END, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+    )
+
+
+def encode(corpus: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) -> dict[str, list[np.ndarray]]:
+    """Training stories as token ids, each starting with ``END``."""
+    tokens = {}
+    for name, stories in corpus.items():
+        kept = [story for story in stories if not held_out(story)]
+        tokens[name] = [np.array(e.ids, dtype=np.uint16) for e in tokenizer.backend_tokenizer.encode_batch(kept)]
+    return tokens
+
+
+def epoch_rows(tokens: dict[str, list[np.ndarray]], context: int, seed: int) -> np.ndarray:
+    """One pass over the weighted stories as shuffled rows, shape (n, context + 1).
+
+    Stories follow one another, each after its ``END``. A row that does not start with ``END`` starts
+    inside a story: this is how the model learns to go on from a window that has lost the beginning.
+    """
+    rng = np.random.default_rng(seed)
+    picked: list[np.ndarray] = []
+    for name, stories in tokens.items():
+        weight = WEIGHTS.get(name, 1.0)
+        whole, rest = int(weight), weight % 1
+        picked += stories * whole
+        picked += [stories[i] for i in rng.permutation(len(stories))[: round(len(stories) * rest)]]
+    stream = np.concatenate([picked[i] for i in rng.permutation(len(picked))])
+    starts = np.arange(0, len(stream) - context - 1, context)
+    rng.shuffle(starts)
+    return stream[starts[:, None] + np.arange(context + 1)]
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden,
+        intermediate_size=recipe.intermediate,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.context,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attention_dropout=0.0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if not any(p is m for m in matrices)]
+    muon = torch.optim.Muon(matrices, lr=recipe.lr_muon, weight_decay=0.01, momentum=0.95)
+    adamw = torch.optim.AdamW(others, lr=recipe.lr_adamw, betas=(0.9, 0.95), weight_decay=0.01)
+    for optimizer in (muon, adamw):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return [muon, adamw]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def train(
+    recipe: Recipe, tokens: dict[str, list[np.ndarray]], tokenizer: PreTrainedTokenizerFast, work: Path, compiled: bool
+) -> tuple[LlamaForCausalLM, float]:
+    """The trained model and the seconds its training took, over all resumed runs."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = new_model(recipe, tokenizer).to(device)
+    steppers = optimizers(model, recipe)
+    file, step, spent = work / "checkpoint.pt", 0, 0.0
+    if file.exists():
+        state = torch.load(file, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(steppers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step, spent = state["step"], state["seconds"]
+        print(f"resumed at step {step}", flush=True)
+
+    def loss_of(rows: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = model(input_ids=rows[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
+
+    step_loss = torch.compile(loss_of) if compiled else loss_of
+    epoch, rows = -1, np.empty((0, 0))
+    per_epoch = len(epoch_rows(tokens, recipe.context, recipe.seed)) // recipe.batch
+    began, mark, seen, running = time.monotonic(), time.monotonic(), 0, 0.0
+    while step < recipe.steps:
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            rows = epoch_rows(tokens, recipe.context, recipe.seed + epoch)
+        at = step % per_epoch * recipe.batch
+        batch = torch.from_numpy(rows[at : at + recipe.batch].astype(np.int64)).to(device)
+        loss = step_loss(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in steppers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * recipe.rate(step)
+            optimizer.step()
+            optimizer.zero_grad()
+        step += 1
+        seen += 1
+        value = loss.item()
+        running = value if seen == 1 else 0.98 * running + 0.02 * value
+        if step % 20 == 0 or step == recipe.steps:
+            now = time.monotonic()
+            speed = seen * recipe.batch * recipe.context / (now - began)
+            left = (recipe.steps - step) * recipe.batch * recipe.context / speed
+            print(
+                f"step {step}/{recipe.steps}  loss {running:.3f}  {speed:,.0f} tokens/s  {left / 60:.0f} min left",
+                flush=True,
+            )
+        if time.monotonic() - mark > 180 or step == recipe.steps:
+            mark = time.monotonic()
+            state = {
+                "model": model.state_dict(),
+                "optimizers": [o.state_dict() for o in steppers],
+                "step": step,
+                "seconds": spent + mark - began,
+            }
+            save_checkpoint(file, state)
+            # The checkpoint before the learning rate falls is kept: a longer run can start from it.
+            if recipe.rate(step) == 1.0:
+                save_checkpoint(work / "flat.pt", state)
+    return model, spent + time.monotonic() - began
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def bits_per_byte(model: Any, tokenizer: Any, stories: list[str], context: int) -> float:
+    """Mean bits a model spends on one UTF-8 byte of the stories' text.
+
+    Each story is read from its beginning, after the model's start token (or its end token, where it
+    has no other). A longer story than the context is read in windows that overlap by half, and a
+    token counts only in the first window that holds it. The end of a story is not counted.
+    """
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    nats, size = 0.0, 0
+    for story in stories:
+        ids = [start, *tokenizer(story, add_special_tokens=False)["input_ids"]]
+        size += len(story.encode())
+        done = 1  # tokens that have been counted; the start token is given
+        while done < len(ids):
+            begin = max(0, done - context // 2) if done > 1 else 0
+            window = torch.tensor([ids[begin : begin + context]], device=model.device)
+            logits = model(input_ids=window, use_cache=False).logits[0, done - begin - 1 : -1].float()
+            nats += F.cross_entropy(logits, window[0, done - begin :], reduction="sum").item()
+            done = begin + window.shape[1]
+    return nats / math.log(2) / max(1, size)
+
+
+def evaluate(folder: str, text: Path) -> float:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    context = min(getattr(model.config, "max_position_embeddings", None) or 1024, 1024)
+    return bits_per_byte(model, tokenizer, read_stories(text), context)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, nargs="?", help="folder of story text to train on")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="model folder to write (default: here)")
+    parser.add_argument("--work", type=Path, default=Path("build/storyteller"), help="checkpoints and log")
+    parser.add_argument("--tokens", type=int, default=Recipe.tokens, help="tokens to train on (default: %(default)s)")
+    parser.add_argument("--no-compile", action="store_true", help="run eagerly, without torch.compile")
+    parser.add_argument("--evaluate", nargs=2, metavar=("FOLDER", "TEXT"), help="print a model's bits per byte")
+    arguments = parser.parse_args()
+    if arguments.evaluate:
+        folder, text = arguments.evaluate
+        print(f"{evaluate(folder, Path(text)):.4f} bits per byte")
+        return
+    if arguments.corpus is None:
+        parser.error("give the folder of the story text, or --evaluate FOLDER TEXT")
+
+    recipe, work = Recipe(tokens=arguments.tokens), arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    corpus = read_corpus(arguments.corpus)
+    if (work / "tokenizer.json").exists():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
+    else:
+        tokenizer = train_tokenizer(corpus, recipe.vocabulary)
+        tokenizer.save_pretrained(work)
+    model, seconds = train(recipe, encode(corpus, tokenizer), tokenizer, work, not arguments.no_compile)
+
+    model = model.eval().to(torch.float16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(arguments.out)
+    tokenizer.save_pretrained(arguments.out)
+    model = model.float()
+    result = {
+        name: round(bits_per_byte(model, tokenizer, [s for s in stories if held_out(s)], recipe.context), 4)
+        for name, stories in corpus.items()
+    }
+    print(json.dumps({"tokens": recipe.tokens, "minutes": round(seconds / 60), "bits_per_byte": result}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The language of the project: plain values, no third-party import."""

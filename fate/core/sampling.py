@@ -1,0 +1,155 @@
+"""How a candidate is sampled, and how its settings are drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal, get_args
+
+MuseMode = Literal["prob", "margin", "upstream"]
+MUSE_MODES: tuple[MuseMode, ...] = get_args(MuseMode)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """Everything that turns a model's scores into one candidate, apart from its seed.
+
+    The chain is temperature → Muse → top_k → typical_p (Meister et al., 2022, arXiv:2202.00666);
+    ``typical_p`` of 1 leaves the last step out. A candidate is at most ``max_new_tokens`` long and
+    ends earlier where a sentence ends once it has ``min_new_tokens``.
+
+    Raises ValueError, quoting the value, where a field is out of its range.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 50
+    typical_p: float = 0.95
+    muse_top_k: int = 3
+    muse_damp: float = 0.7
+    muse_damp_initial: float = 1.0
+    muse_damp_ramp_tokens: int = 8
+    muse_mode: MuseMode = "prob"
+    min_new_tokens: int = 20
+    max_new_tokens: int = 56
+
+    def __post_init__(self) -> None:
+        check = {
+            "temperature": (self.temperature, 0 < self.temperature < math.inf, "above 0"),
+            "top_k": (self.top_k, self.top_k >= 1, "at least 1"),
+            "typical_p": (self.typical_p, 0 < self.typical_p <= 1, "above 0 and at most 1"),
+            "muse_top_k": (self.muse_top_k, self.muse_top_k >= 1, "at least 1"),
+            "muse_damp": (self.muse_damp, 0 <= self.muse_damp < math.inf, "0 or more"),
+            "muse_damp_initial": (self.muse_damp_initial, 0 <= self.muse_damp_initial < math.inf, "0 or more"),
+            "muse_damp_ramp_tokens": (self.muse_damp_ramp_tokens, self.muse_damp_ramp_tokens >= 0, "0 or more"),
+            "muse_mode": (self.muse_mode, self.muse_mode in MUSE_MODES, f"one of {', '.join(MUSE_MODES)}"),
+            "max_new_tokens": (self.max_new_tokens, self.max_new_tokens >= 1, "at least 1"),
+            "min_new_tokens": (
+                self.min_new_tokens,
+                1 <= self.min_new_tokens <= self.max_new_tokens,
+                "at least 1 and at most max_new_tokens",
+            ),
+        }
+        for name, (value, good, rule) in check.items():
+            if not good:
+                raise ValueError(f"{name} must be {rule}, not {value!r}")
+
+    def damp_at(self, t: int) -> float:
+        """The Muse's damp in force at generated position ``t`` (0-based)."""
+        return ramp(t, self.muse_damp, self.muse_damp_initial, self.muse_damp_ramp_tokens)
+
+
+def ramp(t: int, damp: float, initial: float, tokens: int) -> float:
+    """d(t) = initial + min(t / tokens, 1) · (damp − initial); ``damp`` where ``tokens`` is 0."""
+    if tokens == 0:
+        return damp
+    return initial + min(t / tokens, 1.0) * (damp - initial)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRanges:
+    """The ranges that readers are shown, and what stays fixed.
+
+    Temperature, typical_p and the Muse's damp are uniform in their (lowest, highest) range; top_k is
+    log-uniform over its integers. A high top_k lowers the highest allowed temperature:
+
+        t_max(k) = t_low + (t_high − t_low) · (1 − coupling · ln(k / k_low) / ln(k_high / k_low))
+
+    The formula is fate's own. It is linear in ln k because ln k is the largest entropy that k tokens
+    can have: both a high temperature and a large k let the unreliable tail in (Holtzman et al., 2020,
+    arXiv:1904.09751), so where one is generous the other is held back.
+
+    Raises ValueError where a range is empty, reversed or outside what SamplerSettings allows.
+    """
+
+    temperature: tuple[float, float] = (0.5, 1.1)
+    top_k: tuple[int, int] = (8, 120)
+    typical_p: tuple[float, float] = (0.6, 1.0)
+    muse_damp: tuple[float, float] = (0.4, 1.0)
+    coupling: float = 0.5
+    fixed: SamplerSettings = field(default_factory=SamplerSettings)
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "top_k", "typical_p", "muse_damp"):
+            low, high = getattr(self, name)
+            if not low <= high:
+                raise ValueError(f"{name} must be a range from low to high, not {low!r} to {high!r}")
+            for value in (low, high):
+                replace(self.fixed, **{name: value})
+        if not 0 <= self.coupling <= 1:
+            raise ValueError(f"coupling must be between 0 and 1, not {self.coupling!r}")
+
+    def highest_temperature(self, top_k: int) -> float:
+        """t_max(k), see the class."""
+        low, high = self.temperature
+        k_low, k_high = self.top_k
+        if k_low == k_high:
+            return high
+        return low + (high - low) * (1 - self.coupling * math.log(top_k / k_low) / math.log(k_high / k_low))
+
+    def log_density(self, settings: SamplerSettings) -> float:
+        """Log-density of one draw: counting measure on top_k, length on the other three.
+
+        A range of zero width is a point and adds nothing; −inf outside the ranges.
+        """
+        k_low, k_high = self.top_k
+        if not k_low <= settings.top_k <= k_high:
+            return -math.inf
+        log_density = math.log(math.log1p(1 / settings.top_k) / math.log((k_high + 1) / k_low))
+        bounds = (
+            (settings.temperature, self.temperature[0], self.highest_temperature(settings.top_k)),
+            (settings.typical_p, *self.typical_p),
+            (settings.muse_damp, *self.muse_damp),
+        )
+        for value, low, high in bounds:
+            if not low <= value <= high:
+                return -math.inf
+            if high > low:
+                log_density -= math.log(high - low)
+        return log_density
+
+    def at(self, top_k: float, temperature: float, typical_p: float, muse_damp: float) -> SamplerSettings:
+        """The settings at four uniform numbers in [0, 1): the inverse of each distribution function."""
+        k_low, k_high = self.top_k
+        k = min(int(k_low * ((k_high + 1) / k_low) ** top_k), k_high)
+        return replace(
+            self.fixed,
+            top_k=k,
+            temperature=_between(self.temperature[0], self.highest_temperature(k), temperature),
+            typical_p=_between(*self.typical_p, typical_p),
+            muse_damp=_between(*self.muse_damp, muse_damp),
+        )
+
+    def draw(self, rng: Random, n: int) -> tuple[SamplerSettings, ...]:
+        """``n`` different settings, spread over the ranges.
+
+        A Latin hypercube (McKay, Beckman & Conover, 1979): every range is cut into ``n`` parts of
+        equal probability and each part is used once, so no two candidates look alike; each draw by
+        itself has exactly the density that ``log_density`` states.
+        """
+        columns = [[(part + rng.random()) / n for part in rng.sample(range(n), n)] for _ in range(4)]
+        return tuple(self.at(*row) for row in zip(*columns, strict=True))
+
+
+def _between(low: float, high: float, u: float) -> float:
+    return min(low + (high - low) * u, high)

@@ -1,0 +1,79 @@
+"""A story's path, and the part of it that a model can read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StorySummary:
+    """A line of the library."""
+
+    id: str
+    title: str
+    steps: int  # choices on the reader's path
+    played_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where the reader stands: the opening and the passages chosen after it."""
+
+    story_id: str
+    title: str
+    opening: str
+    passages: tuple[str, ...]
+    tip_id: str | None  # the candidate the path ends with; None at the opening
+    ended: bool = False  # the last passage is one with which its model ended the story
+
+    @property
+    def text(self) -> str:
+        return self.opening + "".join(self.passages)
+
+
+def title_of(opening: str, longest: int = 48) -> str:
+    """A title from the first words of an opening."""
+    words = opening.split()
+    title = ""
+    for word in words:
+        if len(title) + len(word) + 1 > longest:
+            return f"{title or word[:longest]}…"
+        title = f"{title} {word}".strip()
+    return title
+
+
+def prompt_window(ids: Sequence[int], window: int) -> tuple[int, ...]:
+    """The last tokens of a story that fit ``window``.
+
+    Once a story is too long, it is cut to three quarters of the window rather than to its edge: the
+    window then stays where it is for several choices, and what the engine has read stays read.
+    """
+    if len(ids) <= window:
+        return tuple(ids)
+    return tuple(ids[-(window * 3 // 4) :])
+
+
+_SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*$|[。！？][」』”’）]*$""")
+_ABBREVIATION = re.compile(r"(?:^|[\s\"'“‘(])(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|Rev|Jr|Sr|vs|No|[A-Z])\.$")
+
+
+def ends_sentence(text: str, following: str) -> bool:
+    """Whether a sentence ends where ``text`` ends and ``following``, the next token's text, begins.
+
+    A sentence does not end after an abbreviation, before a small letter (``"Stop!" said Ann``), or
+    inside quotation marks that the paragraph has not closed, unless the paragraph itself ends there.
+    """
+    if not _SENTENCE_END.search(text):
+        return False
+    if "\n" in following:
+        return True
+    if text[-1] in "。！？」』）":
+        return following[:1] not in "」』”’）"
+    word = following.lstrip()
+    if word == following or not word or word[0].islower() or _ABBREVIATION.search(text):
+        return False
+    paragraph = text.rpartition("\n")[2]
+    return paragraph.count('"') % 2 == 0 and paragraph.count("“") <= paragraph.count("”")

@@ -1,0 +1,144 @@
+"""From a folder or a hub id to an Engine, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from fate.core.choice import ModelInfo
+from fate.core.errors import FateError
+from fate.engine.decoding import Engine
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+_ADVICE = "give a folder with config.json, or a hub id such as bigscience/bloom-560m"
+
+
+class EngineError(FateError):
+    """A model that cannot be used."""
+
+
+def load(
+    name: str, *, context: int = 1024, pickle: bool = False, progress: Callable[[str], object] = lambda _: None
+) -> Engine:
+    """Load a causal LM from a folder or from the Hugging Face hub, in fp32 on the CPU.
+
+    Args:
+        name: folder, or hub id.
+        context: the most tokens used at once; fewer where the model's own limit is lower.
+        pickle: also read weights that are not safetensors; such a file can run any code.
+        progress: told in a few words what is being done.
+
+    Raises EngineError where the model is missing, broken, or no causal LM. Code that comes with a
+    model is never run.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    source = _source(name)
+    try:
+        progress("reading the tokenizer")
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        progress("reading the weights")
+        model, report = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=None if pickle else True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise EngineError(f"The weights of {name} are damaged ({error}); fetch them again.") from error
+    except Exception as error:  # transformers raises nearly every kind, depending on what is wrong
+        raise EngineError(_sentence(name, error)) from error
+    if missing := sorted(report["missing_keys"]):
+        raise EngineError(
+            f"{name} is not a complete causal language model: {len(missing)} weights are missing, "
+            f"{missing[0]} among them; {_ADVICE}."
+        )
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        raise EngineError(
+            f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only "
+            f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
+        )
+    progress("taking fingerprints")
+    return Engine(model.eval(), tokenizer, _info(name, source, model), min(context, _context_limit(model.config)))
+
+
+def _source(name: str) -> str:
+    """The folder, or the hub id, that ``name`` stands for."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise EngineError(f"The folder {name} holds no config.json, so it is no model; {_ADVICE}.")
+        return str(folder)
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise EngineError(f"There is no folder {name}; {_ADVICE}.")
+    return name
+
+
+def _sentence(name: str, error: Exception) -> str:
+    """What went wrong, in one sentence with a way out."""
+    said = " ".join(str(error).split())
+    local = Path(name).expanduser().is_dir()
+    if "Unrecognized configuration class" in said or "does not recognize this architecture" in said:
+        return f"{name} is not a causal language model that transformers {transformers.__version__} knows; {_ADVICE}."
+    if "trust_remote_code" in said:
+        return f"{name} needs code of its own to run, which fate never does; choose another model."
+    if "safetensors" in said and ("no file named" in said or "does not appear to have" in said):
+        return f"{name} has no safetensors weights; if you trust its author, add --allow-pickle."
+    if not local and isinstance(error, OSError):
+        return f"{name} is neither a folder here nor within reach on the hub; check the name and the network."
+    return f"{name} could not be loaded: {said[:200].rstrip('.')}."
+
+
+def _context_limit(config: Any) -> int:
+    """Tokens the model was made for; 2,048 where it sets itself no limit (BLOOM)."""
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        if limit := getattr(config, name, None):
+            return int(limit)
+    return 2048
+
+
+def _info(name: str, source: str, model: Any) -> ModelInfo:
+    folder = Path(source)
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(source, local_files_only=True))
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).exists()]
+    facts: dict[str, Any] = {
+        "architecture": type(model).__name__,
+        "weights_sha256": _sha256(weights),
+        "tokenizer_sha256": _sha256(tokenizer),
+        "precision": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "threads": torch.get_num_threads(),
+        "versions": json.dumps(
+            {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            }
+        ),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return ModelInfo(id=digest, name=Path(name).name if Path(name).expanduser().is_dir() else name, **facts)
+
+
+def _sha256(files: list[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            whole.update(hashlib.file_digest(opened, "sha256").digest())
+    return whole.hexdigest()

@@ -1,0 +1,128 @@
+"""The Muse: make the most probable tokens a little less likely.
+
+After the logits warper of the same name in the text-generation experiment "The Muse", restated so
+that it does what it says for every model: see ``mode``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor
+
+from fate.core.sampling import MUSE_MODES, MuseMode, ramp
+
+
+class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
+    """Dampens the ``top_k`` largest scores of each row; for any transformers ``generate``.
+
+    At generated position t the damp in force is d(t) = damp_initial + min(t / damp_ramp_tokens, 1) ·
+    (damp − damp_initial), and ``damp`` where the ramp is 0. In a chain it belongs between temperature
+    and top-k.
+
+    ============  =========================  ====================================================
+    mode          on the top_k scores s      what it means
+    ============  =========================  ====================================================
+    ``prob``      s + log d                  p becomes d·p, renormalised; 0 makes them impossible
+    ``margin``    b + d·(s − b)              1/temperature on the top only; b is the next score
+    ``upstream``  d·s                        the original arithmetic; depends on the zero point
+    ============  =========================  ====================================================
+
+    Args:
+        top_k: how many of the largest scores are dampened, at least 1.
+        damp: d once the ramp is over, 0 or more; below 1 makes the top less likely.
+        damp_initial: d at the first token, 0 or more.
+        damp_ramp_tokens: tokens over which d moves from ``damp_initial`` to ``damp``.
+        mode: see the table.
+        prompt_length: tokens before the first generated one. None: a call whose input is not exactly
+            one token longer than the last call's starts a new generation.
+
+    Raises:
+        ValueError: an argument is out of its range; the message quotes it.
+    """
+
+    def __init__(
+        self,
+        top_k: int = 3,
+        damp: float = 0.5,
+        damp_initial: float = 1.0,
+        damp_ramp_tokens: int = 0,
+        mode: MuseMode = "prob",
+        prompt_length: int | None = None,
+    ) -> None:
+        _whole("top_k", top_k, 1)
+        _whole("damp_ramp_tokens", damp_ramp_tokens, 0)
+        if prompt_length is not None:
+            _whole("prompt_length", prompt_length, 0)
+        for name, value in (("damp", damp), ("damp_initial", damp_initial)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number of 0 or more, not {value!r}")
+        if mode not in MUSE_MODES:
+            raise ValueError(f"mode must be one of {', '.join(MUSE_MODES)}, not {mode!r}")
+        self.top_k = top_k
+        self.damp = damp
+        self.damp_initial = damp_initial
+        self.damp_ramp_tokens = damp_ramp_tokens
+        self.mode: MuseMode = mode
+        self.prompt_length = prompt_length
+        self._start = self._last = -1
+
+    def position(self, length: int) -> int:
+        """The generated position t (0-based) of a call with ``length`` input tokens.
+
+        Raises ValueError where ``length`` is shorter than ``prompt_length``.
+        """
+        if self.prompt_length is not None:
+            if length < self.prompt_length:
+                raise ValueError(f"the input has {length} tokens, fewer than prompt_length = {self.prompt_length!r}")
+            return length - self.prompt_length
+        if length != self._last + 1:
+            self._start = length
+        self._last = length
+        return length - self._start
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.Tensor:
+        """Warped scores, shape (rows, vocabulary), of the dtype of ``scores``, which is not changed."""
+        t = self.position(input_ids.shape[-1])
+        damp = ramp(t, self.damp, self.damp_initial, self.damp_ramp_tokens)
+        wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        ranked, tokens = wide.topk(min(self.top_k + 1, wide.shape[-1]), dim=-1)
+        rows = (wide.shape[0], 1)
+        top_k = torch.full(rows, self.top_k, device=wide.device)
+        dampened = dampen(ranked, top_k, torch.full(rows, damp, dtype=wide.dtype, device=wide.device), self.mode)
+        return wide.scatter(-1, tokens, dampened).to(scores.dtype)
+
+
+def dampen(ranked: torch.Tensor, top_k: torch.Tensor, damp: torch.Tensor, mode: MuseMode) -> torch.Tensor:
+    """The Muse's arithmetic on scores in descending order.
+
+    Args:
+        ranked: (rows, n) scores, largest first, n > top_k unless the vocabulary ends before that.
+        top_k, damp: (rows, 1), for each row its own.
+        mode: see MuseLogitsWarper.
+
+    Returns a new tensor of the same shape and dtype. Scores that are not finite stay as they are, and
+    so does a row that would be left with no finite score: with nothing below the top to renormalise
+    against, scaling all of its probabilities by d changes nothing.
+    """
+    n = ranked.shape[-1]
+    finite = ranked.isfinite()
+    if mode == "prob":
+        dampened = ranked + damp.log()
+        below = (finite & (torch.arange(n, device=ranked.device) >= top_k)).any(-1, keepdim=True)
+        finite = finite & (below | (damp > 0))
+    elif mode == "margin":
+        last = (finite.sum(-1, keepdim=True) - 1).clamp(min=0)
+        boundary = ranked.gather(-1, torch.minimum(top_k, last))
+        dampened = boundary + damp * (ranked - boundary)
+    else:
+        dampened = damp * ranked
+    top = torch.arange(n, device=ranked.device) < top_k
+    return torch.where(top & finite, dampened, ranked)
+
+
+def _whole(name: str, value: Any, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise ValueError(f"{name} must be a whole number of at least {lowest}, not {value!r}")

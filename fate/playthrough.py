@@ -1,0 +1,130 @@
+"""One story being played: the place where policy, engine and store meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from fate.core.choice import Candidate, Choice, Continuation, Decision, DecisionKind
+from fate.core.story import prompt_window
+
+if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
+    from fate.engine import Engine
+    from fate.policy import UniformPolicy
+    from fate.store import Store
+
+CANDIDATES = 3
+_SEEDS = 2**63  # what fits a column of SQLite
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Candidates as far as they are written; ``choice`` once they are complete and on disk."""
+
+    choice_id: str
+    rows: tuple[Continuation, ...]
+    choice: Choice | None = None
+
+
+class Playthrough:
+    """Offers candidates where a story stands, and writes down what the reader says of them.
+
+    Args:
+        story_id: a story of ``store``.
+        annotator: the name that decisions are kept under.
+        rng: where settings and seeds come from; by default it is seeded by the system.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        policy: UniformPolicy,
+        story_id: str,
+        *,
+        annotator: str = "reader",
+        rng: Random | None = None,
+    ) -> None:
+        self.store = store
+        self.engine = engine
+        self.policy = policy
+        self.annotator = annotator
+        self.path = store.path(story_id)
+        self._rng = rng or Random()
+
+    def offer(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Offer]:
+        """The candidates where the story stands: those that wait for an answer, or new ones.
+
+        Yields after every token. The last offer has its ``choice``, which is then on disk. Where
+        ``stop`` says so, candidates end where they are, and are kept like that; a caller that drops
+        the iterator keeps nothing.
+        """
+        if waiting := self.store.open_choice(self.path.story_id):
+            yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
+            return
+        choice_id = uuid4().hex
+        draws = self.policy.draw(self._rng, CANDIDATES)
+        settings = [draw.settings for draw in draws]
+        prompt_ids = self._prompt_ids(max(s.max_new_tokens for s in settings))
+        seeds = [self._rng.randrange(_SEEDS) for _ in draws]
+        generation = self.engine.generate(prompt_ids, settings, seeds)
+        while not generation.done:
+            generation.step()
+            if stop():
+                generation.cancel()
+            yield Offer(choice_id, tuple(generation.rows))
+        choice = Choice(
+            id=choice_id,
+            story_id=self.path.story_id,
+            parent_id=self.path.tip_id,
+            step=len(self.path.passages),
+            prompt=self.engine.decode(prompt_ids),
+            prompt_ids=prompt_ids,
+            cached_tokens=generation.cached_tokens,
+            model=self.engine.info,
+            candidates=tuple(
+                Candidate(uuid4().hex, slot, slot, self.policy.name, draw.log_density, row)
+                for slot, (draw, row) in enumerate(zip(draws, generation.rows, strict=True))
+            ),
+        )
+        self.store.add_choice(choice)
+        yield Offer(choice_id, tuple(generation.rows), choice)
+
+    def choose(self, choice: Choice, candidate: Candidate, milliseconds: int, *, blind: bool) -> None:
+        """Take a candidate into the story."""
+        self._decide(choice, "chosen", milliseconds, blind, candidate.id)
+
+    def reroll(self, choice: Choice, milliseconds: int, *, blind: bool) -> None:
+        """Keep the candidates as "none good"; the next offer is a new one."""
+        self._decide(choice, "none_good", milliseconds, blind)
+
+    def undo(self) -> bool:
+        """Withdraw the last decision on the path; its choice is offered again. False at the opening."""
+        choice = self.store.last_decided(self.path.story_id)
+        if choice is None:
+            return False
+        self._decide(choice, "undone", 0, blind=False)
+        return True
+
+    def _decide(
+        self, choice: Choice, kind: DecisionKind, milliseconds: int, blind: bool, candidate_id: str | None = None
+    ) -> None:
+        self.store.decide(choice, Decision(kind, candidate_id, milliseconds, self.annotator, blind))
+        self.path = self.store.path(choice.story_id)
+
+    def _prompt_ids(self, room: int) -> tuple[int, ...]:
+        """The story as tokens, as much of its end as leaves ``room`` in the engine's context.
+
+        Chosen tokens are taken over as they were generated, because other tokens can spell the same
+        text. A text that another tokenizer wrote is encoded anew.
+        """
+        ids: tuple[int, ...] | None = None
+        if self.path.tip_id is not None:
+            before = self.store.choice_of(self.path.tip_id)
+            if before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
+                chosen = next(c for c in before.candidates if c.id == self.path.tip_id)
+                ids = before.prompt_ids + chosen.written.kept_ids
+        return prompt_window(ids or self.engine.encode(self.path.text), self.engine.context - room)

@@ -1,0 +1,5 @@
+"""The game as a terminal app."""
+
+from fate.tui.app import FateApp
+
+__all__ = ["FateApp"]

@@ -1,0 +1,126 @@
+"""The app: it shows the first screen, then loads the model behind it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from textual.app import App
+from textual.binding import Binding
+
+from fate.config import Config
+from fate.core.errors import FateError
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from fate.store import Store
+from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
+from fate.tui.screens.keys import KeysScreen
+from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.writing import WritingScreen
+
+if TYPE_CHECKING:
+    from fate.engine import Engine
+
+
+class FateApp(App[None]):
+    """A library of stories, and the story being written.
+
+    Args:
+        begin: start at a new story rather than at the library.
+        opening: the new story's opening; None lets the reader choose one.
+        engine: a model that is already loaded; by default ``config.model`` is loaded in the background.
+    """
+
+    TITLE = "fate"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    BINDINGS = [Binding("question_mark", "keys", "Keys", id="app.keys", tooltip="Show what every key does")]
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        begin: bool = False,
+        opening: str | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.store = store
+        self.engine = engine
+        self.engine_in_use = threading.Lock()
+        self.doing = "getting ready"  # what the loading of the model is doing
+        self.failure: str | None = None  # why the app had to stop
+        self._begin = begin
+        self._opening = opening
+
+    def on_mount(self) -> None:
+        self.push_screen(LibraryScreen())
+        if self._opening is not None:
+            self.begin_story(self._opening)
+        elif self._begin or not self.store.stories():
+            self.push_screen(OpeningsScreen())
+        if self.engine is None:
+            self.call_after_refresh(self._load_engine)
+
+    def begin_story(self, opening: str) -> None:
+        """Write down a new story and show it."""
+        self.show_story(self.store.new_story(opening.strip()))
+
+    def show_story(self, story_id: str) -> None:
+        self.push_screen(WritingScreen(self.store.path(story_id)))
+
+    def playthrough(self, story_id: str) -> Playthrough:
+        """A story ready to be played, once the engine is there."""
+        assert self.engine is not None
+        policy = UniformPolicy(self.config.ranges.settings_ranges())
+        return Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
+
+    def action_keys(self) -> None:
+        if not isinstance(self.screen, KeysScreen):
+            self.push_screen(KeysScreen(self.screen.active_bindings.values()))
+
+    # --- the model --------------------------------------------------------------------------------
+
+    def _load_engine(self) -> None:
+        # A daemon, because an import cannot be interrupted and leaving must not wait for it.
+        threading.Thread(target=self._load_engine_in_background, daemon=True).start()
+
+    def _load_engine_in_background(self) -> None:
+        try:
+            self.post_message(EngineProgress("waking the storyteller"))
+            from fate.engine import load
+
+            engine = load(
+                self.config.model,
+                context=self.config.context,
+                pickle=self.config.allow_pickle,
+                progress=lambda doing: self.post_message(EngineProgress(doing)),
+            )
+        except FateError as error:
+            self.post_message(EngineFailed(str(error)))
+        except Exception as error:  # whatever it was, the reader must not wait for ever
+            self.post_message(EngineFailed(f"The model could not be loaded: {error!r}."))
+        else:
+            self.post_message(EngineReady(engine))
+
+    def on_engine_progress(self, message: EngineProgress) -> None:
+        self.engine_in_use = threading.Lock()
+        self.doing = message.doing
+        self._tell_writing_screen()
+
+    def on_engine_ready(self, message: EngineReady) -> None:
+        self.engine = message.engine
+        self._tell_writing_screen()
+
+    def on_engine_failed(self, message: EngineFailed) -> None:
+        self.failure = message.sentence
+        self.exit(return_code=1)
+
+    def _tell_writing_screen(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, WritingScreen):
+                screen.engine_changed()

@@ -1,0 +1,1 @@
+"""The screens; each has its styles beside it."""

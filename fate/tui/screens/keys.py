@@ -1,0 +1,37 @@
+"""What every key does on the screen below, read from its bindings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.app import ComposeResult
+from textual.binding import ActiveBinding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.keys import format_key
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+
+class KeysScreen(ModalScreen[None]):
+    """A table of keys; any of escape, enter, q and ? closes it."""
+
+    CSS_PATH = "keys.tcss"
+    BINDINGS = [("escape,enter,q,question_mark", "dismiss", "Close")]
+
+    def __init__(self, bindings: Iterable[ActiveBinding]) -> None:
+        super().__init__()
+        self._bindings_below = list(bindings)
+
+    def compose(self) -> ComposeResult:
+        keys_of: dict[str, list[str]] = {}
+        for _, binding, enabled, tooltip in self._bindings_below:
+            if enabled and binding.description and not binding.system:
+                keys = keys_of.setdefault(tooltip or binding.description, [])
+                keys.append(format_key(binding.key))
+        columns = {meaning: " ".join(keys) for meaning, keys in keys_of.items()}
+        width = max(map(len, columns.values()))
+        lines = [Content.assemble((f"{keys:>{width}}  ", "bold"), meaning) for meaning, keys in columns.items()]
+        with VerticalScroll(id="keys") as box:
+            box.border_title = "Keys"
+            yield Static(Content("\n").join(lines))

@@ -1,0 +1,65 @@
+"""The stories, to go on with or to begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, OptionList
+from textual.widgets.option_list import Option
+
+from fate.core.story import StorySummary
+from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.text import harmless
+from fate.tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from fate.tui.app import FateApp
+
+
+class LibraryScreen(Screen[None]):
+    """Every story with its length and when it was last played, the latest first."""
+
+    app: FateApp
+
+    CSS_PATH = "library.tcss"
+    BINDINGS = [
+        Binding("enter", "resume", "Resume", id="library.resume", tooltip="Go on with the story"),
+        Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
+        Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Bar("fate", "your stories")
+        yield OptionList(id="stories", markup=False)
+        yield Footer()
+
+    def on_screen_resume(self) -> None:
+        stories = self.app.store.stories()
+        options = self.query_one("#stories", OptionList)
+        options.clear_options()
+        options.add_options([Option(_line(story), id=story.id) for story in stories])
+        options.add_option(Option(Content.styled("＋ A new story", "bold"), id="new"))
+        options.highlighted = 0
+        options.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_id == "new":
+            self.action_new()
+        elif event.option_id:
+            self.app.show_story(event.option_id)
+
+    def action_resume(self) -> None:
+        self.query_one("#stories", OptionList).action_select()
+
+    def action_new(self) -> None:
+        self.app.push_screen(OpeningsScreen())
+
+
+def _line(story: StorySummary) -> Content:
+    steps = "1 choice" if story.steps == 1 else f"{story.steps} choices"
+    played = f"{story.played_at.astimezone():%Y-%m-%d %H:%M}"
+    return Content.assemble(harmless(story.title), "\n", (f"{steps} · {played}", "dim"))

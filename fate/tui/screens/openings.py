@@ -1,0 +1,71 @@
+"""How a new story begins: one of fate's openings, or the reader's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Input, OptionList
+from textual.widgets.option_list import Option
+
+from fate.openings import openings
+from fate.tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from fate.tui.app import FateApp
+
+
+class OpeningsScreen(Screen[None]):
+    """A list of openings over a line to type one's own."""
+
+    app: FateApp
+
+    CSS_PATH = "openings.tcss"
+    BINDINGS = [
+        Binding("enter", "begin", "Begin", id="openings.begin", tooltip="Begin with this opening"),
+        Binding("o", "own", "Your own", id="openings.own", tooltip="Type an opening of your own"),
+        Binding("escape", "back", "Back", id="openings.back", tooltip="Back to where you came from"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Bar("A new story", "enter begins, o for your own")
+        yield OptionList(markup=False)
+        yield Input(placeholder="or press o and type your own beginning")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self._openings = openings()
+        options = self.query_one(OptionList)
+        options.add_options(
+            Option(Content.assemble((opening.genre, "bold"), "\n", opening.text, "\n")) for opening in self._openings
+        )
+        options.highlighted = 0
+        options.focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self._begin(self._openings[event.option_index].text)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self._begin(event.value)
+        else:
+            self.notify("Type the first words of a story.")
+
+    def action_begin(self) -> None:
+        self.query_one(OptionList).action_select()
+
+    def action_own(self) -> None:
+        self.query_one(Input).focus()
+
+    def action_back(self) -> None:
+        if self.query_one(Input).has_focus:
+            self.query_one(OptionList).focus()
+        else:
+            self.app.pop_screen()
+
+    def _begin(self, opening: str) -> None:
+        self.app.pop_screen()
+        self.app.begin_story(opening)

@@ -1,0 +1,249 @@
+"""The story being written: three candidates, one key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Literal
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer
+from textual.worker import get_current_worker
+
+from fate.core.choice import Choice, Continuation
+from fate.core.errors import FateError
+from fate.core.story import Path
+from fate.playthrough import CANDIDATES, Playthrough
+from fate.tui.messages import Offered, OfferFailed
+from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.candidate_card import CandidateCard
+from fate.tui.widgets.story_view import StoryView
+
+if TYPE_CHECKING:
+    from fate.tui.app import FateApp
+
+GRACE = 0.25  # seconds that new candidates are on screen before they take keys
+REPAINT = 0.05  # seconds between two repaints of streaming text
+
+_CHOOSE = "Take this candidate into the story"
+
+# loading: no model yet. writing: candidates stream in. open: they wait for an answer.
+# deciding: an answer is being written down. ended: the story has its end.
+State = Literal["loading", "writing", "open", "deciding", "ended", "failed"]
+
+
+class WritingScreen(Screen[None]):
+    """The story so far over its candidates; every answer is on disk before the screen moves on."""
+
+    app: FateApp
+
+    CSS_PATH = "writing.tcss"
+    BINDINGS = [
+        Binding("1", "choose(0)", "Choose", key_display="1 2 3", id="writing.choose-1", tooltip=_CHOOSE),
+        Binding("2", "choose(1)", "Choose", show=False, id="writing.choose-2", tooltip=_CHOOSE),
+        Binding("3", "choose(2)", "Choose", show=False, id="writing.choose-3", tooltip=_CHOOSE),
+        Binding("left,up", "move(-1)", "Previous", show=False, id="writing.previous", tooltip="One card back"),
+        Binding("right,down", "move(1)", "Next", show=False, id="writing.next", tooltip="One card on"),
+        Binding("enter", "take", "Take", show=False, id="writing.take", tooltip="Take the marked candidate"),
+        Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three new ones"),
+        Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
+        Binding("p", "parameters", "Parameters", id="writing.parameters", tooltip="Show or hide how each was sampled"),
+        Binding("pageup", "scroll_story(-1)", "Scroll up", show=False, id="writing.up", tooltip="Read further up"),
+        Binding("pagedown", "scroll_story(1)", "Scroll down", show=False, id="writing.down", tooltip="Read on below"),
+        Binding("q,escape", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
+    ]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._playthrough: Playthrough | None = None
+        self._state: State = "loading"
+        self._round = 0  # counts the offers; a message of an earlier one comes too late
+        self._rows: tuple[Continuation, ...] = ()  # the candidates on the screen
+        self._choice: Choice | None = None  # the same, once they are complete and on disk
+        self._takes_keys = 0.0  # when the grace of these candidates is over
+        self._wish: int | None = None  # a candidate taken before it was complete
+        self._parameters = False  # shown?
+        self._blind = True  # not seen since these candidates came
+        self._marked = 0
+
+    def compose(self) -> ComposeResult:
+        yield Bar(self._path.title)
+        yield StoryView()
+        with Container(id="candidates"):
+            for position in range(CANDIDATES):
+                yield CandidateCard(position)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.query_one(StoryView).show(self._path)
+        self.action_mark(0)
+        self.engine_changed()
+
+    # --- what is going on -------------------------------------------------------------------------
+
+    def engine_changed(self) -> None:
+        """The app's engine came a step nearer, or is there."""
+        if self._playthrough is None and self.app.engine is not None:
+            self._playthrough = self.app.playthrough(self._path.story_id)
+            self._go_on()
+        elif self._state == "loading":
+            self.query_one(Bar).say(f"{self.app.doing} …")
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        choice = f"choice {len(self._path.passages) + 1}"
+        said: dict[State, str] = {
+            "writing": f"{choice} · writing …",
+            "open": f"{choice} · which one?",
+            "deciding": f"{choice} · keeping it …",
+            "ended": "r writes on · u undoes",
+            "failed": "stopped",
+        }
+        self.query_one(Bar).say(said[state])
+        self.query_one("#candidates").set_class(state == "ended", "-hidden")
+
+    def _go_on(self, *, past_the_end: bool = False) -> None:
+        """Show where the story stands, and offer what may follow."""
+        assert self._playthrough is not None
+        self._round += 1
+        self._path = self._playthrough.path
+        self._rows, self._choice, self._wish = (), None, None
+        self.query_one(StoryView).show(self._path)
+        for card in self.query(CandidateCard):
+            card.clear()
+        if self._path.ended and not past_the_end:
+            self._enter("ended")
+            return
+        self.action_mark(0)
+        self._blind = not self._parameters
+        self._enter("writing")
+        self._write(self._playthrough, self._round)
+
+    @work(thread=True, exclusive=True, group="offer")
+    def _write(self, playthrough: Playthrough, round_: int) -> None:
+        worker, painted = get_current_worker(), 0.0
+        try:
+            with self.app.engine_in_use:  # the offer before this one may still be noticing that it is over
+                for offer in playthrough.offer(stop=lambda: self._wish is not None):
+                    if worker.is_cancelled:
+                        return
+                    if offer.choice or time.monotonic() - painted >= REPAINT:
+                        painted = time.monotonic()
+                        self.post_message(Offered(round_, offer))
+        except (FateError, ValueError) as error:
+            self.post_message(OfferFailed(round_, str(error)))
+
+    def on_offered(self, message: Offered) -> None:
+        if message.round != self._round:
+            return
+        if not self._rows:
+            self._takes_keys = time.monotonic() + GRACE
+        self._rows, self._choice = message.offer.rows, message.offer.choice
+        self._show_candidates()
+        if self._choice:
+            self._enter("open")
+            if self._wish is not None:
+                self._answer(self._wish)
+
+    def on_offer_failed(self, message: OfferFailed) -> None:
+        if message.round == self._round:
+            self._enter("failed")
+            self.notify(message.sentence, severity="error", timeout=60, markup=False)
+
+    def _show_candidates(self) -> None:
+        for card, row in zip(self.query(CandidateCard), self._rows, strict=False):
+            card.show(row, parameters=self._parameters)
+
+    # --- what the reader does ---------------------------------------------------------------------
+
+    def action_choose(self, position: int) -> None:
+        if not self._rows or time.monotonic() < self._takes_keys:
+            return
+        if self._state == "open":
+            self._answer(position)
+        elif self._state == "writing" and self._rows[position].text:
+            self.action_mark(position)
+            self._wish = position  # the engine ends the candidates where they are, see on_offered
+
+    def action_take(self) -> None:
+        self.action_choose(self._marked)
+
+    def on_candidate_card_picked(self, message: CandidateCard.Picked) -> None:
+        self.action_choose(message.position)
+
+    def action_reroll(self) -> None:
+        if self._state == "ended":
+            self._go_on(past_the_end=True)
+        elif self._state == "open" and time.monotonic() >= self._takes_keys:
+            self._answer(None)
+
+    def action_undo(self) -> None:
+        if self._state in ("writing", "open", "ended") and self._wish is None:
+            self.workers.cancel_group(self, "offer")
+            self._round += 1
+            self._enter("deciding")
+            self._write_down_undo()
+
+    def action_mark(self, position: int) -> None:
+        self._marked = position % CANDIDATES
+        for card in self.query(CandidateCard):
+            card.mark(card.position == self._marked)
+
+    def action_move(self, by: int) -> None:
+        self.action_mark(self._marked + by)
+
+    def action_parameters(self) -> None:
+        self._parameters = not self._parameters
+        self._blind = self._blind and not self._parameters
+        self._show_candidates()
+
+    def action_scroll_story(self, by: int) -> None:
+        story = self.query_one(StoryView)
+        story.scroll_relative(y=by * max(1, story.size.height - 1))
+
+    def action_leave(self) -> None:
+        self.app.pop_screen()
+
+    # --- writing it down --------------------------------------------------------------------------
+
+    def _answer(self, position: int | None) -> None:
+        """Take the candidate at a position, or none of them."""
+        assert self._choice is not None
+        waited = max(0.0, time.monotonic() - self._takes_keys)
+        self._enter("deciding")
+        self._write_down(self._choice, position, round(waited * 1000))
+
+    @work(group="decide")
+    async def _write_down(self, choice: Choice, position: int | None, milliseconds: int) -> None:
+        assert self._playthrough is not None
+        try:
+            if position is None:
+                await asyncio.to_thread(self._playthrough.reroll, choice, milliseconds, blind=self._blind)
+            else:
+                candidate = choice.candidates[position]
+                await asyncio.to_thread(self._playthrough.choose, choice, candidate, milliseconds, blind=self._blind)
+        except FateError as error:
+            self._not_kept(error)
+        else:
+            self._go_on()
+
+    @work(group="decide")
+    async def _write_down_undo(self) -> None:
+        assert self._playthrough is not None
+        try:
+            if not await asyncio.to_thread(self._playthrough.undo):
+                self.notify("This is where the story begins.")
+        except FateError as error:
+            self._not_kept(error)
+        else:
+            self._go_on()
+
+    def _not_kept(self, error: FateError) -> None:
+        self._wish = None
+        self._enter("open")
+        self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)

@@ -1,0 +1,24 @@
+"""Text that a model or a reader wrote, made harmless for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Marks that turn the direction of everything after them, the screen's own text included.
+_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def harmless(text: str) -> str:
+    """The text with control characters shown as pictures (␛ for escape) instead of obeyed."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character == "\n":
+        return character
+    if character == "\t":
+        return "    "
+    if character in _TURNING or unicodedata.category(character) in ("Cc", "Cs"):
+        code = ord(character)
+        return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"
+    return character

@@ -1,0 +1,25 @@
+"""The line at the top: where the reader is, and what is going on."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Static
+
+from fate.tui.text import harmless
+
+
+class Bar(Horizontal):
+    """A title on the left, a state on the right."""
+
+    def __init__(self, title: str, state: str = "") -> None:
+        super().__init__(id="bar")
+        self._title = title
+        self._state = state
+
+    def compose(self) -> ComposeResult:
+        yield Static(harmless(self._title), id="title", markup=False)
+        yield Static(self._state, id="state", markup=False)
+
+    def say(self, state: str) -> None:
+        self.query_one("#state", Static).update(state)

@@ -1,0 +1,66 @@
+"""One candidate on the screen."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from fate.core.choice import Continuation
+from fate.core.sampling import SamplerSettings
+from fate.tui.text import harmless
+
+_ENDINGS = {"eos": "the story ends here", "cancelled": "stopped here"}
+
+
+class CandidateCard(VerticalScroll, can_focus=False):
+    """The text of one candidate under its key, streaming; its parameters on demand."""
+
+    class Picked(Message):
+        """The card was clicked."""
+
+        def __init__(self, position: int) -> None:
+            super().__init__()
+            self.position = position
+
+    def __init__(self, position: int) -> None:
+        super().__init__(id=f"card-{position}")
+        self.position = position
+        self.mark(False)
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+
+    def mark(self, marked: bool) -> None:
+        """The marked card is the one that enter takes."""
+        self.set_class(marked, "-marked")
+        self.border_title = f"▶ {self.position + 1}" if marked else f"{self.position + 1}"
+
+    def clear(self) -> None:
+        self.query_one(Static).update("")
+        self.border_subtitle = ""
+
+    def show(self, row: Continuation, *, parameters: bool) -> None:
+        writing = row.finish_reason is None
+        text = harmless(row.text.removesuffix("\ufffd") if writing else row.text).lstrip()
+        ending = _ENDINGS.get(row.finish_reason or "", "")
+        content = Content.assemble(text, ("▏" if writing else "", "dim"))
+        if row.finish_reason == "eos":
+            content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))
+        self.query_one(Static).update(content)
+        self.border_subtitle = Content(describe(row.settings) if parameters else ending)
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.post_message(self.Picked(self.position))
+
+
+def describe(settings: SamplerSettings) -> str:
+    """The parameters that differ from candidate to candidate, on one short line."""
+    return (
+        f"t {settings.temperature:.2f} · k {settings.top_k} · "
+        f"typ {settings.typical_p:.2f} · damp {settings.muse_damp:.2f}"
+    )

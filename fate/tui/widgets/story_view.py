@@ -1,0 +1,27 @@
+"""The story so far, as a page."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from fate.core.story import Path
+from fate.tui.text import harmless
+
+
+class StoryView(VerticalScroll, can_focus=False):
+    """A story's text in a measured line; the newest passage stands out in bold."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="page", markup=False)
+
+    def show(self, path: Path) -> None:
+        newest = path.passages[-1] if path.passages else ""
+        before = path.text.removesuffix(newest) if newest else path.text
+        parts: list[Content | tuple[str, str]] = [Content(harmless(before)), (harmless(newest), "bold")]
+        if path.ended:
+            parts.append(("\n\n— the end —", "italic"))
+        self.query_one("#page", Static).update(Content.assemble(*parts))
+        self.call_after_refresh(self.scroll_end, animate=False)

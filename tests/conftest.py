@@ -1,0 +1,39 @@
+"""Parts that several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.tiny_models import FAMILIES, save_tiny_model
+
+settings.register_profile("fate", deadline=None)
+settings.load_profile("fate")
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model folder of each family."""
+    base = tmp_path_factory.mktemp("models")
+    return {family: save_tiny_model(base / family, family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def engines(tiny_folders):
+    """An engine of each family, shared by tests that do not look at what it has read before."""
+    from fate.engine import load
+
+    return {family: load(str(folder)) for family, folder in tiny_folders.items()}
+
+
+@pytest.fixture(autouse=True)
+def fate_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees the reader's own data or settings."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("FATE_HOME", str(home))
+    for name in [name for name in os.environ if name.startswith("FATE_") and name != "FATE_HOME"]:
+        monkeypatch.delenv(name)
+    return home

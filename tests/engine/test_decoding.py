@@ -1,0 +1,191 @@
+from dataclasses import replace
+from random import Random
+
+import pytest
+import torch
+
+from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.engine import load
+from fate.engine.warping import Warper, inverse_cdf
+from tests.tiny_models import CONTEXT, FAMILIES
+
+OPENING = "Once upon a time there was a girl who kept a lantern."
+DRAWN = SettingsRanges().draw(Random(3), 3)
+SEEDS = (11, 12, 13)
+
+
+def write(engine, prompt, drawn=DRAWN, seeds=SEEDS):
+    generation = engine.generate(prompt, drawn, seeds)
+    while not generation.done:
+        generation.step()
+    return generation
+
+
+def forget(engine):
+    engine.cache, engine.read = None, []
+
+
+@pytest.fixture(params=FAMILIES)
+def engine(request, engines):
+    forget(engines[request.param])
+    return engines[request.param]
+
+
+def test_a_row_is_what_the_model_the_settings_and_the_seed_say(engine):
+    """Replays every row from scratch through transformers' plain forward, without a cache."""
+    prompt = engine.encode(OPENING)
+    for row in write(engine, prompt).rows:
+        assert 0 < len(row.output_ids) <= row.settings.max_new_tokens
+        stream, warper = Random(row.seed), Warper([row.settings])
+        with torch.inference_mode():
+            scores = engine.model(torch.tensor([prompt + row.output_ids])).logits[0, len(prompt) - 1 : -1]
+        for t, token in enumerate(row.output_ids):
+            uniform = stream.random()
+            assert row.uniforms[t] == uniform
+            logprobs, ranked = warper(scores[t : t + 1], t)
+            column = inverse_cdf(logprobs, torch.tensor([uniform], dtype=torch.float64))
+            assert ranked.gather(-1, column).item() == token
+            assert row.warped_logprobs[t] == pytest.approx(logprobs.gather(-1, column).item(), abs=1e-4)
+            assert row.logprobs[t] == pytest.approx(scores[t].log_softmax(-1)[token].item(), abs=1e-4)
+
+
+def test_what_was_read_before_is_not_read_again_and_changes_nothing(engine):
+    prompt = engine.encode(OPENING)
+    short = [replace(s, max_new_tokens=24) for s in DRAWN]
+    first = write(engine, prompt, short)
+    chosen = first.rows[1]
+    longer = prompt + chosen.kept_ids
+    second = write(engine, longer)
+    assert first.cached_tokens == 0
+    assert second.cached_tokens >= len(longer) - 2  # the last token of a row has not been read yet
+    forget(engine)
+    assert [r.output_ids for r in write(engine, longer).rows] == [r.output_ids for r in second.rows]
+
+
+def test_after_undo_the_kept_beginning_is_still_used(engine):
+    prompt = engine.encode(OPENING)
+    first = write(engine, prompt, [replace(s, max_new_tokens=24) for s in DRAWN])
+    write(engine, prompt + first.rows[2].kept_ids)
+    again = write(engine, prompt, [replace(s, max_new_tokens=24) for s in DRAWN])
+    assert again.cached_tokens == len(prompt) - 1
+    assert [r.output_ids for r in again.rows] == [r.output_ids for r in first.rows]
+
+
+def test_an_unrelated_prompt_starts_afresh(engine):
+    write(engine, engine.encode(OPENING))
+    other = engine.encode('"Home," said the hare.')
+    generation = write(engine, other)
+    assert generation.cached_tokens <= 1  # at most the model's start token
+    forget(engine)
+    assert [r.output_ids for r in write(engine, other).rows] == [r.output_ids for r in generation.rows]
+
+
+def test_a_row_does_not_depend_on_its_neighbours_settings(engine):
+    prompt = engine.encode(OPENING)
+    rows = write(engine, prompt).rows
+    others = [DRAWN[0], replace(DRAWN[1], temperature=2.5), replace(DRAWN[2], max_new_tokens=25)]
+    forget(engine)
+    changed = write(engine, prompt, others).rows
+    assert changed[0].output_ids == rows[0].output_ids
+    assert changed[1].output_ids != rows[1].output_ids
+
+
+def test_the_prompt_and_the_kept_ids_decode_to_the_text(engine):
+    prompt = engine.encode(OPENING)
+    for row in write(engine, prompt).rows:
+        assert engine.decode(prompt + row.kept_ids) == OPENING + row.text
+        assert not row.text.endswith("\ufffd")
+
+
+def test_cancel_ends_every_row_where_it_is(engine):
+    generation = engine.generate(engine.encode(OPENING), DRAWN, SEEDS)
+    for _ in range(5):
+        generation.step()
+    generation.cancel()
+    assert generation.done
+    for row in generation.rows:
+        assert row.finish_reason in ("cancelled", "eos")
+        assert len(row.output_ids) <= 5
+    before = generation.rows
+    generation.step()
+    assert generation.rows == before
+
+
+def test_settings_and_seeds_are_told_apart(engine):
+    prompt = engine.encode(OPENING)
+    rows = write(engine, prompt, [DRAWN[0]] * 3, (1, 1, 2)).rows
+    assert rows[0].output_ids == rows[1].output_ids != rows[2].output_ids
+
+
+class _Scripted(torch.nn.Module):
+    """Scores that leave one possible token at each position: what a row must do is known."""
+
+    def __init__(self, model, script, start):
+        super().__init__()
+        self.model, self.script, self.start, self.at = model, script, start, 0
+        self.config, self.generation_config, self.device = model.config, model.generation_config, model.device
+
+    def forward(self, input_ids, past_key_values, **options):
+        out = self.model(input_ids=input_ids, past_key_values=past_key_values, **options)
+        out.logits = torch.full_like(out.logits, -torch.inf)
+        out.logits[..., self.script[self.at]] = 0
+        self.at += 1
+        return out
+
+
+def scripted(engine, text, monkeypatch, eos=False, **settings):
+    script = [*engine.tokenizer(text, add_special_tokens=False)["input_ids"], *([0] if eos else [])]
+    forget(engine)
+    monkeypatch.setattr(engine, "model", _Scripted(engine.model, script, len(OPENING)))
+    s = replace(SamplerSettings(), **{"min_new_tokens": 3, "max_new_tokens": len(script), **settings})
+    return write(engine, engine.encode(OPENING), [s], [1]).rows[0]
+
+
+def test_a_row_stops_at_the_end_of_a_sentence_once_it_is_long_enough(engines, monkeypatch):
+    row = scripted(engines["gpt2"], ' It rained. "Home," said the hare! Nobody answered him.', monkeypatch)
+    assert row.text == " It rained."
+    assert row.finish_reason == "sentence"
+    assert row.kept == len(row.output_ids) - 1
+
+
+def test_a_sentence_that_comes_too_early_does_not_stop_a_row(engines, monkeypatch):
+    text = ' It rained. "Home!" said the hare. Nobody answered him.'
+    row = scripted(engines["gpt2"], text, monkeypatch, min_new_tokens=12)
+    assert row.text == ' It rained. "Home!" said the hare.'
+    assert row.finish_reason == "sentence"
+
+
+def test_a_row_stops_at_its_length(engines, monkeypatch):
+    row = scripted(engines["gpt2"], " It rained and rained and rained", monkeypatch, max_new_tokens=5)
+    assert row.finish_reason == "length"
+    assert row.kept == len(row.output_ids) == 5
+
+
+def test_a_row_stops_at_the_end_of_text_and_does_not_show_it(engines, monkeypatch):
+    row = scripted(engines["gpt2"], " It rained.", monkeypatch, eos=True)
+    assert row.text == " It rained."
+    assert row.finish_reason == "eos"
+    assert row.output_ids[-1] == 0
+    assert row.kept == len(row.output_ids) - 1
+
+
+def test_half_a_character_is_never_kept(engines, monkeypatch):
+    engine = engines["gpt2"]
+    whole = len(engine.tokenizer(" so")["input_ids"])
+    row = scripted(engine, " so 🦊", monkeypatch, max_new_tokens=whole + 3, min_new_tokens=1)
+    assert row.text.rstrip() == " so"
+    assert row.kept < len(row.output_ids)
+
+
+@pytest.mark.parametrize("length", [0, CONTEXT - 55])
+def test_a_prompt_without_room_is_refused(engines, length):
+    with pytest.raises(ValueError, match=f"not {length}"):
+        engines["llama"].generate([5] * length, DRAWN, SEEDS)
+
+
+def test_a_model_shared_by_two_engines_writes_the_same(engines, tiny_folders):
+    prompt = engines["llama"].encode(OPENING)
+    again = load(str(tiny_folders["llama"]))
+    assert [r.output_ids for r in write(again, prompt).rows] == [
+        r.output_ids for r in write(engines["llama"], prompt).rows
+    ]

@@ -1,0 +1,118 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from fate.engine import EngineError, load
+from tests.tiny_models import CONTEXT, FAMILIES, tiny_model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_causal_lm_folder_loads(engines, family):
+    engine = engines[family]
+    assert engine.context == CONTEXT
+    assert engine.info.name == family
+    assert engine.info.precision == "float32"
+    assert len(engine.info.weights_sha256) == len(engine.info.id) == 64
+
+
+def test_the_same_folder_has_the_same_fingerprint_and_another_has_not(engines, tiny_folders):
+    again = load(str(tiny_folders["llama"])).info
+    assert again == engines["llama"].info
+    assert again.weights_sha256 != engines["gpt2"].info.weights_sha256
+
+
+def test_the_context_can_be_made_smaller_not_larger(tiny_folders):
+    assert load(str(tiny_folders["llama"]), context=130).context == 130
+    assert load(str(tiny_folders["llama"]), context=5000).context == CONTEXT
+
+
+def test_progress_is_told_in_order(tiny_folders):
+    told = []
+    load(str(tiny_folders["gpt2"]), progress=told.append)
+    assert told == ["reading the tokenizer", "reading the weights", "taking fingerprints"]
+
+
+def copy(folder, to):
+    shutil.copytree(folder, to)
+    return to
+
+
+def sentence(name, **options):
+    with pytest.raises(EngineError) as raised:
+        load(str(name), **options)
+    said = str(raised.value)
+    assert "\n" not in said
+    assert said.endswith(".")
+    return said
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    assert "There is no folder" in sentence(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_model_is_told(tmp_path):
+    assert "holds no config.json" in sentence(tmp_path)
+
+
+def test_a_hub_id_out_of_reach_is_told():
+    assert "nobody/nothing is neither a folder here nor within reach" in sentence("nobody/nothing")
+
+
+def test_damaged_weights_are_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    assert "damaged" in sentence(folder)
+
+
+def test_missing_weights_are_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    assert "not a complete causal language model" in sentence(folder)
+
+
+def test_a_model_that_is_no_causal_lm_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert "not a causal language model" in sentence(folder)
+
+
+def test_an_unknown_architecture_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    (folder / "config.json").write_text(json.dumps({"model_type": "oracle"}))
+    assert "not a causal language model" in sentence(folder)
+
+
+def test_code_that_comes_with_a_model_is_never_run(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    auto = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto}))
+    assert "code of its own" in sentence(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickled_weights_are_only_read_when_the_reader_says_so(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    torch.save(tiny_model("llama").state_dict(), folder / "pytorch_model.bin")
+    assert "--allow-pickle" in sentence(folder)
+    assert load(str(folder), pickle=True).info.weights_sha256
+
+
+def test_a_tokenizer_that_is_larger_than_its_model_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    small = tiny_model("llama")
+    small.resize_token_embeddings(300)
+    small.save_pretrained(folder)
+    assert "do not belong together" in sentence(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    assert "could not be loaded" in sentence(folder)

@@ -1,0 +1,123 @@
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlmodel import SQLModel, create_engine, text
+
+import fate.store.opening as opening
+from fate.store import Store, StoreError
+
+
+def test_a_new_file_is_private_and_safe(tmp_path):
+    store = Store(tmp_path / "new" / "fate.db")
+    store.new_story("Once.")
+    for file in (tmp_path / "new").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with store._engine.connect() as connection:
+        values = {
+            pragma: connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
+            for pragma in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+        }
+    assert values == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 5000}
+    store.close()
+
+
+def test_the_migrations_make_exactly_the_tables_that_are_declared(tmp_path):
+    Store(tmp_path / "fate.db").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'fate.db'}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_head_is_the_newest_migration():
+    script = ScriptDirectory(str(Path(opening.__file__).parent / "migrations"))
+    assert script.get_current_head() == opening.HEAD
+
+
+@pytest.mark.parametrize("location", ["{}/fate.db", "sqlite:///{}/fate.db"])
+def test_a_path_and_an_address_name_the_same_file(tmp_path, location):
+    store = Store(location.format(tmp_path))
+    assert store.file == tmp_path / "fate.db"
+    store.close()
+
+
+@pytest.mark.parametrize("location", ["postgresql://localhost/fate", "sqlite://", "nonsense://"])
+def test_another_database_is_refused(location):
+    with pytest.raises(StoreError, match="fate keeps its data in SQLite"):
+        Store(location)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("Buy milk. " * 200)
+    with pytest.raises(StoreError, match=r"notes\.txt is not a fate database"):
+        Store(file)
+    assert file.read_text() == "Buy milk. " * 200
+
+
+def test_a_database_of_another_program_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE birds (name TEXT)")
+    with pytest.raises(StoreError, match=r"other\.db is not a fate database"):
+        Store(tmp_path / "other.db")
+
+
+def test_a_database_of_a_newer_fate_is_refused(tmp_path):
+    Store(tmp_path / "fate.db").close()
+    with sqlite3.connect(tmp_path / "fate.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match=r"written by a newer fate \(schema 9999\)"):
+        Store(tmp_path / "fate.db")
+    assert list(tmp_path.glob("*.backup")) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="could not be opened"):
+        Store(tmp_path / "file" / "fate.db")
+
+
+def test_a_database_that_another_program_holds_is_told(tmp_path, monkeypatch):
+    store = Store(tmp_path / "fate.db")
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+        connection.commit()
+        other = sqlite3.connect(tmp_path / "fate.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with (
+            pytest.raises(StoreError, match="in use by another program"),
+            opening.readable_errors(store.file),
+        ):
+            connection.execution_options(**{opening.WRITES: True}).execute(text("SELECT 1"))
+        other.close()
+    store.close()
+
+
+def test_two_writers_wait_for_each_other(tmp_path):
+    stores = [Store(tmp_path / "fate.db") for _ in range(2)]
+    threads = [threading.Thread(target=lambda s=s: [s.new_story(f"Story {i}.") for i in range(20)]) for s in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stores[0].stories()) == 40
+    for store in stores:
+        store.close()
+
+
+def test_a_copy_is_made_before_the_schema_changes(tmp_path):
+    file = tmp_path / "fate.db"
+    store = Store(file)
+    store.new_story("Once.")
+    opening._back_up(file, "0001")
+    store.close()
+    (copy,) = tmp_path.glob("fate.db.0001-*.backup")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with sqlite3.connect(copy) as db:
+        assert db.execute("SELECT opening FROM story").fetchall() == [("Once.",)]

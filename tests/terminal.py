@@ -1,0 +1,60 @@
+"""The real program in a real pseudo-terminal, read as a person reads it: from a screen."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pyte
+
+FATE = str(Path(sys.executable).parent / "fate")  # as installed
+
+
+class Terminal:
+    """``fate`` with some arguments on a screen of its own."""
+
+    def __init__(self, *arguments: str, home: Path, size: tuple[int, int] = (100, 30), command: str = FATE) -> None:
+        columns, rows = size
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        environment = {**os.environ, "FATE_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self.process = pexpect.spawn(command, list(arguments), dimensions=(rows, columns), env=environment, timeout=60)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def text(self) -> str:
+        """What is on the screen now."""
+        while True:
+            try:
+                self._stream.feed(self.process.read_nonblocking(65536, timeout=0))
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                return "\n".join(self._screen.display)
+
+    def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
+        """Wait until the screen shows what matches."""
+        end = time.monotonic() + seconds
+        while True:
+            shown = self.text
+            if found := re.search(pattern, shown):
+                return found
+            assert time.monotonic() < end, f"{pattern!r} did not come:\n{shown}"
+            assert self.process.isalive(), f"the program ended:\n{shown}"
+            time.sleep(0.02)
+
+    def press(self, keys: str) -> None:
+        self.process.send(keys)
+
+    def kill(self) -> None:
+        if self.process.isalive():
+            self.process.kill(signal.SIGKILL)
+        self.process.close(force=True)

@@ -1,0 +1,126 @@
+from random import Random
+
+import pytest
+
+from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from fate.store import Store
+from tests.fakes import TEXTS, FakeEngine
+
+OPENING = "The old man looked at the sea."
+POLICY = UniformPolicy(SettingsRanges())
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "fate.db")
+    yield store
+    store.close()
+
+
+def playing(store, engine=None, seed=0, story=None):
+    story = story or store.new_story(OPENING)
+    return Playthrough(store, engine or FakeEngine(), POLICY, story, rng=Random(seed))
+
+
+def offered(playthrough, **options):
+    return list(playthrough.offer(**options))[-1].choice
+
+
+def test_candidates_stream_and_are_on_disk_before_the_last_offer(store):
+    play = playing(store)
+    offers = list(play.offer())
+    assert len(offers) > 3
+    assert len({offer.choice_id for offer in offers}) == 1
+    assert [offer.choice for offer in offers[:-1]] == [None] * (len(offers) - 1)
+    assert offers[-1].choice == store.open_choice(play.path.story_id)
+    assert [c.written.text for c in offers[-1].choice.candidates] == list(TEXTS)
+
+
+def test_candidates_have_different_settings_with_their_density_and_seed(store):
+    choice = offered(playing(store))
+    settings = [c.written.settings for c in choice.candidates]
+    assert len(set(settings)) == 3
+    assert [c.log_density for c in choice.candidates] == [POLICY.ranges.log_density(s) for s in settings]
+    assert len({c.written.seed for c in choice.candidates}) == 3
+    assert {c.policy for c in choice.candidates} == {"uniform"}
+
+
+def test_the_same_seed_plays_the_same(store):
+    one, two, three = (offered(playing(store, seed=seed)) for seed in (5, 5, 6))
+    assert [c.written for c in one.candidates] == [c.written for c in two.candidates]
+    assert [c.written for c in one.candidates] != [c.written for c in three.candidates]
+
+
+def test_dropped_offers_are_not_kept(store):
+    play = playing(store)
+    for _ in play.offer():
+        break
+    assert store.open_choice(play.path.story_id) is None
+
+
+def test_stopped_candidates_are_kept_as_they_are(store):
+    play = playing(store)
+    asked = iter([False, False, True])
+    choice = offered(play, stop=lambda: next(asked))
+    assert [c.written.finish_reason for c in choice.candidates] == ["cancelled"] * 3
+    assert all(text.startswith(c.written.text) for text, c in zip(TEXTS, choice.candidates, strict=True))
+    assert store.open_choice(play.path.story_id) == choice
+
+
+def test_a_choice_continues_the_story_with_the_tokens_that_were_generated(store):
+    play = playing(store)
+    choice = offered(play)
+    play.choose(choice, choice.candidates[2], 900, blind=True)
+    assert play.path.text == OPENING + TEXTS[2]
+    following = offered(play)
+    assert following.prompt_ids == choice.prompt_ids + choice.candidates[2].written.kept_ids
+    assert following.prompt == play.path.text
+    assert (following.step, following.parent_id) == (1, choice.candidates[2].id)
+
+
+def test_a_story_of_another_tokenizer_is_encoded_anew(store):
+    play = playing(store)
+    choice = offered(play)
+    play.choose(choice, choice.candidates[0], 900, blind=True)
+    other = FakeEngine()
+    other.info = type(other.info)("other", "other", "Fake", "v" * 64, "u" * 64, "float32", "cpu", 1, "{}")
+    other.encode = lambda text: tuple(ord(c) + 1 for c in text)
+    other.decode = lambda ids: "".join(chr(i - 1) for i in ids)
+    again = playing(store, other, story=play.path.story_id)
+    assert offered(again).prompt_ids == other.encode(again.path.text)
+
+
+def test_a_story_longer_than_the_context_loses_its_beginning_only(store):
+    room = SamplerSettings().max_new_tokens
+    engine = FakeEngine(context=600 + room)
+    play = playing(store, engine)
+    for turn in range(30):
+        choice = offered(play)
+        assert len(choice.prompt_ids) <= 600
+        assert play.path.text.endswith(choice.prompt)
+        play.choose(choice, choice.candidates[turn % 3], 900, blind=True)
+    kept = sum(a[: len(b)] == b or b[: len(a)] == a for a, b in zip(engine.prompts, engine.prompts[1:], strict=False))
+    assert kept >= 20  # the window stays where it is for several choices
+
+
+def test_a_reroll_offers_others_and_undo_brings_the_first_back(store):
+    play = playing(store, FakeEngine(texts=[" One {n}.", " Two {n}.", " Three {n}."]))
+    first = offered(play)
+    play.reroll(first, 400, blind=True)
+    second = offered(play)
+    assert second.id != first.id
+    assert second.candidates[0].written.text == " One 2."
+    assert play.undo()
+    assert offered(play).id == first.id
+    assert not play.undo()
+
+
+def test_a_waiting_choice_is_offered_again_after_a_restart(store):
+    play = playing(store)
+    choice = offered(play)
+    engine = FakeEngine()
+    again = playing(store, engine, story=play.path.story_id)
+    assert offered(again) == choice
+    assert engine.prompts == []

@@ -1,0 +1,136 @@
+"""Plays of the installed program in a pseudo-terminal."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fate.engine import load
+from fate.store import Store
+from tests.terminal import FATE, Terminal
+
+OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
+
+
+def answer(terminal, number, key="1"):
+    """Answer the choice with this number, whose candidates are complete, and wait for the next."""
+    terminal.wait_for(rf"choice {number} · which one\?")
+    time.sleep(0.35)  # the grace, and the time in which a person would have read
+    terminal.press(key)
+    terminal.wait_for(rf"choice {number + 1}|r writes on")
+    if "r writes on" in terminal.text:
+        terminal.press("r")
+
+
+def test_from_an_opening_to_the_third_choice_and_into_the_database(tiny_folders, tmp_path):
+    with Terminal("--model", str(tiny_folders["llama"]), home=tmp_path) as terminal:
+        terminal.wait_for("A new story")
+        terminal.press("\r")
+        terminal.wait_for("Once upon a time, in a village")
+        for number, key in enumerate("123", start=1):
+            answer(terminal, number, key)
+        terminal.press("q")
+        terminal.wait_for("3 choices")
+        terminal.press("q")
+        terminal.process.wait()
+        assert terminal.process.exitstatus == 0
+
+    store, engine = Store(tmp_path / "fate.db"), load(str(tiny_folders["llama"]))
+    (story,) = store.stories()
+    path = store.path(story.id)
+    answered = [choice for choice in store.choices() if choice.decision]
+    assert [c.step for c in answered] == [0, 1, 2]
+    assert len(path.passages) == 3
+    before = path.opening
+    for position, choice in enumerate(answered):
+        assert len(choice.candidates) == 3
+        assert choice.decision.candidate_id == choice.candidates[position].id
+        assert engine.decode(choice.prompt_ids) == choice.prompt == before
+        for candidate in choice.candidates:
+            assert engine.decode(choice.prompt_ids + candidate.written.kept_ids) == before + candidate.written.text
+        before += choice.candidates[position].written.text
+    assert before == path.text
+    assert sum(len(list(choice.pairs())) for choice in answered) == 6
+    store.close()
+
+
+def test_an_opening_on_the_command_line_starts_at_once(tiny_folders, tmp_path):
+    with Terminal("play", OPENING, "--model", str(tiny_folders["gpt2"]), home=tmp_path, size=(80, 24)) as terminal:
+        terminal.wait_for("kept a lantern in her")
+        answer(terminal, 1)
+
+
+def test_an_opening_on_standard_input_is_played_with_the_keys_of_the_terminal(tiny_folders, tmp_path):
+    command = f"echo '{OPENING}' | {FATE} play - --model {tiny_folders['gpt2']}"
+    with Terminal("-c", command, command="/bin/sh", home=tmp_path) as terminal:
+        terminal.wait_for("kept a lantern in her")
+        answer(terminal, 1, "2")
+
+
+def test_the_first_frame_comes_before_torch(tmp_path, tiny_folders):
+    with Terminal("play", OPENING, "--model", str(tiny_folders["llama"]), home=tmp_path) as terminal:
+        terminal.wait_for("lantern")
+        with open(f"/proc/{terminal.process.pid}/maps") as maps:
+            assert "libtorch" not in maps.read()
+        terminal.wait_for("which one")
+        with open(f"/proc/{terminal.process.pid}/maps") as maps:
+            assert "libtorch" in maps.read()
+
+
+def test_a_model_that_is_not_there_is_one_sentence_and_a_failure(tmp_path):
+    with Terminal("--model", str(tmp_path / "nowhere"), home=tmp_path) as terminal:
+        terminal.process.expect("fate: There is no folder .*nowhere; give a folder with config.json")
+        terminal.process.wait()
+        assert terminal.process.exitstatus == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_at_any_moment_nothing_that_was_shown_is_lost(tiny_folders, tmp_path):
+    """Rounds of play, each killed by SIGKILL at a random moment; then the file is compared with the screens."""
+    seed = int(os.environ.get("FATE_KILL_SEED", "0"))
+    rounds = int(os.environ.get("FATE_KILL_ROUNDS", "6"))
+    rng = random.Random(seed)
+    shown = 0  # decisions that a screen has acknowledged
+    for turn in range(rounds):
+        arguments = ("play", OPENING) if turn == 0 else ()
+        with Terminal(*arguments, "--model", str(tiny_folders["gpt_neox"]), home=tmp_path) as terminal:
+            if turn:
+                terminal.wait_for("A new story")
+                terminal.press("\r")
+            terminal.wait_for("which one|r writes on")
+            end = time.monotonic() + rng.uniform(0.2, 2.5)
+            while time.monotonic() < end:
+                terminal.press(rng.choice("123"))
+                time.sleep(rng.uniform(0, 0.15))
+                if "r writes on" in terminal.text:
+                    terminal.press("r")
+            waits = "which one" in terminal.text
+            if found := terminal.wait_for(r"choice (\d+)"):
+                shown = max(shown, int(found[1]) - 1)
+            terminal.kill()
+
+        with sqlite3.connect(tmp_path / "fate.db") as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+            three = db.execute("SELECT count(*) FROM candidate GROUP BY choice_id").fetchall()
+            assert set(three) == {(3,)}
+            assert db.execute("SELECT count(*) FROM decision").fetchone()[0] >= shown
+        store = Store(tmp_path / "fate.db")
+        (story,) = store.stories()
+        assert story.steps >= shown
+        if waits:
+            assert len(list(store.choices())) > shown
+        store.close()
+    assert shown > 0
+
+
+def test_without_a_terminal_it_is_told(tmp_path):
+    done = subprocess.run(
+        [FATE, "--db", str(tmp_path / "x.db")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "fate: fate plays in a terminal, and standard input or output is none; start it from one.\n"

@@ -1,0 +1,31 @@
+"""The app on a real database, with an engine whose words are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from fate.config import Config
+from fate.store import Store
+from fate.tui import FateApp
+from tests.fakes import FakeEngine
+
+OPENING = "Nobody in Black Creek went near the old mill after dark."
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "fate.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def game(store):
+    """A function that makes an app, by default one that begins a story at once."""
+
+    def make(engine=None, opening=OPENING, begin=True, loaded=True):
+        return FateApp(
+            Config(), store, begin=begin, opening=opening, engine=(engine or FakeEngine()) if loaded else None
+        )
+
+    return make

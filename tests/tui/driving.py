@@ -1,0 +1,51 @@
+"""Ways to wait for what the screen shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from textual.widgets import Static
+
+from fate.tui.screens.writing import GRACE, WritingScreen
+from fate.tui.widgets.candidate_card import CandidateCard
+
+
+def writing(app) -> WritingScreen:
+    return next(screen for screen in reversed(app.screen_stack) if isinstance(screen, WritingScreen))
+
+
+async def until(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+async def until_open(pilot):
+    """Wait until the candidates are complete and take keys."""
+    await until(lambda: isinstance(pilot.app.screen, WritingScreen) and pilot.app.screen._state == "open")
+    await asyncio.sleep(GRACE + 0.02)
+    await pilot.pause()
+
+
+async def press(pilot, key, then="open"):
+    """Press a key and wait for what it leads to."""
+    round_ = writing(pilot.app)._round
+    await pilot.press(key)
+    await until(lambda: writing(pilot.app)._round > round_ and writing(pilot.app)._state == then)
+    if then == "open":
+        await asyncio.sleep(GRACE + 0.02)
+    await pilot.pause()
+
+
+def page(app) -> str:
+    return str(writing(app).query_one("#page", Static).visual)
+
+
+def cards(app) -> list[str]:
+    return [str(card.query_one(Static).visual) for card in writing(app).query(CandidateCard)]
+
+
+def state(app) -> str:
+    return str(writing(app).query_one("#state", Static).visual)

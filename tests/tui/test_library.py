@@ -1,0 +1,101 @@
+import asyncio
+
+from textual.widgets import Input, OptionList
+
+from fate.openings import openings
+from fate.tui.messages import EngineFailed
+from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.writing import WritingScreen
+from tests.fakes import FakeEngine
+from tests.tui.driving import page, state, until, until_open
+
+
+async def test_a_first_start_goes_straight_to_the_openings(game):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert isinstance(app.screen, OpeningsScreen)
+        assert app.screen.query_one(OptionList).option_count == len(openings())
+
+
+async def test_an_opening_is_chosen_with_the_keyboard(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("down", "down", "enter")
+        await until_open(pilot)
+        assert page(app) == openings()[2].text
+    assert store.path(store.stories()[0].id).opening == openings()[2].text
+
+
+async def test_an_opening_of_ones_own_is_typed(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("o")
+        assert app.screen.query_one(Input).has_focus
+        await pilot.press(*"A door", "space", *"opened.", "enter")
+        await until_open(pilot)
+        assert page(app) == "A door opened."
+
+
+async def test_an_empty_opening_is_not_begun(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("o", "space", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, OpeningsScreen)
+        await pilot.press("escape", "escape")
+        assert isinstance(app.screen, LibraryScreen)
+    assert store.stories() == []
+
+
+async def test_stories_are_listed_and_resumed(game, store):
+    store.new_story("An old story about a door.")
+    store.new_story("A new story about a key.")
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert isinstance(app.screen, LibraryScreen)
+        options = app.screen.query_one(OptionList)
+        assert "A new story about a key." in str(options.get_option_at_index(0).prompt)
+        assert "0 choices" in str(options.get_option_at_index(0).prompt)
+        await pilot.press("down", "enter")
+        await until_open(pilot)
+        assert page(app) == "An old story about a door."
+
+
+async def test_a_new_story_can_be_begun_from_the_library(game, store):
+    store.new_story("An old story about a door.")
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("n")
+        assert isinstance(app.screen, OpeningsScreen)
+        await pilot.press("escape", "end", "enter")
+        assert isinstance(app.screen, OpeningsScreen)
+
+
+async def test_the_story_is_shown_while_the_model_loads_and_what_it_does_is_told(game, monkeypatch):
+    app = game(loaded=False)
+    monkeypatch.setattr(app, "_load_engine", lambda: None)
+    async with app.run_test() as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.pause()
+        assert page(app).startswith("Nobody in Black Creek")
+        assert state(app) == "getting ready …"
+        await pilot.press("1", "enter", "r", "p", "pageup", "right")  # nothing to choose yet
+        from fate.tui.messages import EngineProgress, EngineReady
+
+        app.post_message(EngineProgress("reading the weights"))
+        await until(lambda: state(app) == "reading the weights …")
+        app.post_message(EngineReady(FakeEngine()))
+        await until_open(pilot)
+
+
+async def test_a_model_that_cannot_be_used_ends_the_app_with_its_sentence(game, monkeypatch):
+    app = game(loaded=False)
+    monkeypatch.setattr(app, "_load_engine", lambda: None)
+    async with app.run_test():
+        app.post_message(EngineFailed("There is no such model."))
+        await asyncio.sleep(0.1)
+    assert app.failure == "There is no such model."
+    assert app.return_code == 1

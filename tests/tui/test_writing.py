@@ -1,0 +1,281 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+from textual.widgets import Static
+
+from fate.store import Store, StoreError
+from fate.tui.screens.keys import KeysScreen
+from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.writing import WritingScreen
+from fate.tui.widgets.candidate_card import CandidateCard
+from tests.fakes import TEXTS, FakeEngine
+from tests.tui.conftest import OPENING
+from tests.tui.driving import cards, page, press, state, until, until_open, writing
+
+NUMBERED = [" One {n}.", " Two {n}.", " Three {n}."]
+
+
+def decisions(store: Store):
+    return [choice.decision.kind if choice.decision else None for choice in store.choices()]
+
+
+async def test_three_choices_by_key_are_in_the_database_before_the_screen_shows_them(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        for turn, key in enumerate("123", start=1):
+            await press(pilot, key)
+            assert len([choice for choice in store.choices() if choice.decision]) == turn
+            assert page(app).endswith(store.path(store.stories()[0].id).text)
+    assert store.path(store.stories()[0].id).text == OPENING + " One 1. Two 2. Three 3."
+
+
+async def test_candidates_stream_in_together_and_take_keys_after_the_grace(game, store):
+    app = game(FakeEngine(delay=0.02))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        assert writing(app)._state == "writing"
+        await pilot.press("1")  # meant for the screen before
+        assert writing(app)._wish is None
+        await until_open(pilot)
+        assert [text.strip() for text in cards(app)] == [text.strip() for text in TEXTS]
+
+
+async def test_a_candidate_can_be_taken_before_it_is_finished(game, store):
+    app = game(FakeEngine([" word" * 400] * 3, delay=0.02))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await asyncio.sleep(0.4)
+        await press(pilot, "2", then="writing")
+        (choice,) = store.choices()
+        chosen = choice.candidates[1]
+        assert choice.decision.candidate_id == chosen.id
+        assert chosen.written.finish_reason == "cancelled"
+        assert 0 < len(chosen.written.text) < 2000
+        assert OPENING + chosen.written.text in page(app)
+
+
+async def test_arrows_mark_and_enter_takes(game, store):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("right", "right", "right", "left")
+        marked = [card.has_class("-marked") for card in app.screen.query(CandidateCard)]
+        assert marked == [False, False, True]
+        assert "▶" in str(app.screen.query(CandidateCard)[2].border_title)
+        await press(pilot, "enter")
+    assert store.path(store.stories()[0].id).text == OPENING + TEXTS[2]
+
+
+async def test_a_click_takes(game, store):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.click("#card-1")
+        await until(lambda: writing(app)._round == 2)
+    assert store.path(store.stories()[0].id).text == OPENING + TEXTS[1]
+
+
+async def test_reroll_keeps_the_three_as_none_good_and_offers_others(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "r")
+        assert cards(app) == ["One 2.", "Two 2.", "Three 2."]
+        assert decisions(store) == ["none_good", None]
+        await press(pilot, "u")
+        assert cards(app) == ["One 1.", "Two 1.", "Three 1."]
+        assert decisions(store) == ["undone", None]
+
+
+async def test_undo_brings_the_choice_back_as_it_was(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "3")
+        assert page(app) == OPENING + " Three 1."
+        await press(pilot, "u")
+        assert page(app) == OPENING
+        assert cards(app) == ["One 1.", "Two 1.", "Three 1."]
+        await press(pilot, "1")
+        assert page(app) == OPENING + " One 1."
+    assert len(list(store.choices())) == 3  # with the one that was not answered
+
+
+async def test_undo_while_candidates_are_written_drops_them(game, store):
+    app = game(FakeEngine([" word" * 30] * 3, delay=0.02))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1", then="writing")
+        await press(pilot, "u")
+        assert page(app) == OPENING
+        assert len(list(store.choices())) == 1
+
+
+async def test_undo_at_the_opening_says_so_and_stays(game, store):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "u")
+        assert decisions(store) == [None]
+        assert [n.message for n in app._notifications] == ["This is where the story begins."]
+
+
+async def test_leaving_loses_nothing_and_resuming_shows_the_same_candidates(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await pilot.press("q")
+        await pilot.pause()
+        assert isinstance(app.screen, LibraryScreen)
+        await pilot.press("enter")
+        await until_open(pilot)
+        assert page(app) == OPENING + " Two 1."
+        assert cards(app) == ["One 2.", "Two 2.", "Three 2."]
+
+
+async def test_leaving_while_candidates_are_written_stops_the_writing(game, store):
+    engine = FakeEngine([" word" * 500] * 3, delay=0.02)
+    app = game(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await pilot.press("q")
+        await until(lambda: not app.engine_in_use.locked(), seconds=3)
+    assert list(store.choices()) == []
+
+
+async def test_parameters_are_hidden_until_asked_for_and_the_decision_says_if_they_were_seen(game, store):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        card = app.screen.query(CandidateCard)[0]
+        assert not str(card.border_subtitle)
+        await press(pilot, "1")
+        await pilot.press("p")
+        settings = list(store.choices())[1].candidates[0].written.settings
+        assert f"k {settings.top_k}" in str(card.border_subtitle)
+        await press(pilot, "1")
+        await pilot.press("p")
+        await press(pilot, "1")
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True, False, False]
+
+
+async def test_an_ending_is_shown_and_may_be_refused_or_taken(game, store):
+    app = game(FakeEngine(reasons=("eos", "sentence", "sentence")))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        assert cards(app)[0].endswith("— the end —")
+        await press(pilot, "1", then="ended")
+        assert page(app).endswith("— the end —")
+        assert "r writes on" in state(app)
+        await press(pilot, "r")
+        assert len(list(store.choices())) == 2
+
+
+async def test_the_keys_are_listed_from_the_bindings(game):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, KeysScreen)
+        shown = str(app.screen.query_one("#keys Static", Static).visual)
+        for binding in WritingScreen.BINDINGS:
+            assert binding.tooltip in shown
+        await pilot.press("escape")
+        assert isinstance(app.screen, WritingScreen)
+
+
+async def test_what_a_model_writes_is_never_markup_nor_obeyed_by_the_terminal(game):
+    app = game(FakeEngine(["[bold]x[/bold] \x1b[31mred \x07", " ‮drow\x00 ", " 猫が[/] e\u0301"]))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        one, two, three = cards(app)
+        assert one == "[bold]x[/bold] ␛[31mred ␇"
+        assert "\x00" not in two
+        assert "‮" not in two
+        assert three == "猫が[/] e\u0301"
+
+
+async def test_a_failed_write_is_told_and_the_choice_can_be_made_again(game, store, monkeypatch):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "decide", lambda *_: (_ for _ in ()).throw(StoreError("The disk is full.")))
+            await pilot.press("1")
+            await until(lambda: len(app._notifications) == 1)
+            assert [n.message for n in app._notifications] == ["Not kept: The disk is full."]
+            assert page(app) == OPENING
+        await until(lambda: writing(app)._state == "open")
+        await press(pilot, "1")
+    assert store.path(store.stories()[0].id).text == OPENING + TEXTS[0]
+
+
+async def test_an_engine_that_breaks_is_told(game, store):
+    engine = FakeEngine()
+    engine.generate = lambda *_: (_ for _ in ()).throw(ValueError("the prompt is too long"))
+    app = game(engine)
+    async with app.run_test(size=(120, 40)):
+        await until(lambda: len(app._notifications) == 1)
+        assert [n.message for n in app._notifications] == ["the prompt is too long"]
+
+
+async def test_messages_of_an_offer_come_in_order_and_carry_its_choice(game, store):
+    seen = []
+    app = game(FakeEngine(delay=0.02))
+
+    def watch(message):
+        if type(message).__name__ == "Offered":
+            seen.append(message)
+
+    async with app.run_test(size=(120, 40), message_hook=watch) as pilot:
+        await until_open(pilot)
+    offers = [message.offer for message in seen]
+    assert len({offer.choice_id for offer in offers}) == 1
+    assert [bool(offer.choice) for offer in offers] == [False] * (len(offers) - 1) + [True]
+    lengths = [sum(len(row.text) for row in offer.rows) for offer in offers]
+    assert lengths == sorted(lengths)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20), (40, 12)])
+async def test_every_size_shows_the_story_and_three_numbered_candidates(game, size):
+    app = game()
+    async with app.run_test(size=size) as pilot:
+        await until_open(pilot)
+        shown = [widget.region for widget in app.screen.query("StoryView, CandidateCard")]
+        for region in shown:
+            assert region.height >= 2
+            assert app.screen.region.contains_region(region)
+        titles = [str(card.border_title) for card in app.screen.query(CandidateCard)]
+        assert titles == ["▶ 1", "2", "3"]
+        side_by_side = len({card.region.y for card in app.screen.query(CandidateCard)}) == 1
+        assert side_by_side == (size[0] >= 100)
+
+
+async def test_a_resize_while_playing_is_harmless(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        for size in ((40, 12), (160, 50), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await press(pilot, "1")
+    assert store.stories()[0].steps == 3
+
+
+async def test_stories_by_another_tokenizer_go_on(game, store):
+    first = game(FakeEngine(NUMBERED))
+    async with first.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        await press(pilot, "2")
+    other = FakeEngine([" Other {n}."] * 3)
+    other.info = replace(other.info, id="other", tokenizer_sha256="o" * 64)
+    second = game(other, opening=None, begin=False)
+    async with second.run_test(size=(120, 40)) as pilot:
+        await pilot.press("enter")
+        await until_open(pilot)
+        await press(pilot, "1")
+        assert cards(second) == ["Other 1."] * 3
