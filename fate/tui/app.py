@@ -36,7 +36,10 @@ class FateApp(App[None]):
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
-    BINDINGS = [Binding("question_mark", "keys", "Keys", id="app.keys", tooltip="Show what every key does")]
+    BINDINGS = [
+        Binding("question_mark", "keys", "Keys", id="app.keys", tooltip="Show what every key does"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave fate at once"),
+    ]
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ class KeysScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         keys_of: dict[str, list[str]] = {}
         for _, binding, enabled, tooltip in self._bindings_below:
-            if enabled and binding.description and not binding.system:
+            if enabled and binding.id:
                 keys = keys_of.setdefault(tooltip or binding.description, [])
                 keys.append(format_key(binding.key))
         columns = {meaning: " ".join(keys) for meaning, keys in keys_of.items()}

@@ -35,14 +35,14 @@ class LibraryScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Bar("fate", "your stories")
         yield OptionList(id="stories", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_screen_resume(self) -> None:
         stories = self.app.store.stories()
         options = self.query_one("#stories", OptionList)
         options.clear_options()
         options.add_options([Option(_line(story), id=story.id) for story in stories])
-        options.add_option(Option(Content.styled("＋ A new story", "bold"), id="new"))
+        options.add_option(Option(Content.styled("+ A new story", "bold"), id="new"))
         options.highlighted = 0
         options.focus()
 

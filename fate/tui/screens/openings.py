@@ -34,7 +34,7 @@ class OpeningsScreen(Screen[None]):
         yield Bar("A new story", "enter begins, o for your own")
         yield OptionList(markup=False)
         yield Input(placeholder="or press o and type your own beginning")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self._openings = openings()

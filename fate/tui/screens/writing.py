@@ -77,7 +77,7 @@ class WritingScreen(Screen[None]):
         with Container(id="candidates"):
             for position in range(CANDIDATES):
                 yield CandidateCard(position)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one(StoryView).show(self._path)
