@@ -1,6 +1,6 @@
 """Settings of the program: defaults < TOML file < FATE_* environment < flags.
 
-The file is ``config.toml`` in the data folder (``fate --help`` prints where), for example:
+The file is ``config.toml`` in the data folder (see ``paths.home``), for example:
 
     model = "bigscience/bloom-560m"
 

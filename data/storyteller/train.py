@@ -170,6 +170,7 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attention_dropout=0.0,
+        model_name="Llama-Fate",  # what fate records as the writer; the folder is named otherwise
     )
     return LlamaForCausalLM(config)
 
@@ -215,6 +216,8 @@ def train(
     step_loss = torch.compile(loss_of) if compiled else loss_of
     epoch, rows = -1, np.empty((0, 0))
     per_epoch = len(epoch_rows(tokens, recipe.context, recipe.seed)) // recipe.batch
+    if not per_epoch:
+        raise SystemExit(f"The corpus is too small: one step takes {recipe.batch * recipe.context:,} tokens.")
     began, mark, seen, running = time.monotonic(), time.monotonic(), 0, 0.0
     while step < recipe.steps:
         if step // per_epoch != epoch:

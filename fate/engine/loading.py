@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -71,7 +72,7 @@ def load(
             f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
         )
     progress("taking fingerprints")
-    return Engine(model.eval(), tokenizer, _info(name, source, model), min(context, _context_limit(model.config)))
+    return Engine(model.eval(), tokenizer, _info(source, model), min(context, _context_limit(model.config)))
 
 
 def _source(name: str) -> str:
@@ -109,12 +110,13 @@ def _context_limit(config: Any) -> int:
     return 2048
 
 
-def _info(name: str, source: str, model: Any) -> ModelInfo:
-    folder = Path(source)
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-
-        folder = Path(snapshot_download(source, local_files_only=True))
+def _info(source: str, model: Any) -> ModelInfo:
+    folder, own_name = Path(source), getattr(model.config, "model_name", None)
+    if folder.is_dir():
+        name = own_name or folder.resolve().name
+    else:
+        name = own_name or source
+        folder = Path(str(try_to_load_from_cache(source, "config.json"))).parent
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
     tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).exists()]
     facts: dict[str, Any] = {
@@ -133,7 +135,7 @@ def _info(name: str, source: str, model: Any) -> ModelInfo:
         ),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return ModelInfo(id=digest, name=Path(name).name if Path(name).expanduser().is_dir() else name, **facts)
+    return ModelInfo(id=digest, name=name, **facts)
 
 
 def _sha256(files: list[Path]) -> str:

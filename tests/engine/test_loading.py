@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -15,6 +18,23 @@ def test_any_causal_lm_folder_loads(engines, family):
     assert engine.info.name == family
     assert engine.info.precision == "float32"
     assert len(engine.info.weights_sha256) == len(engine.info.id) == 64
+
+
+def test_a_hub_id_loads_from_the_local_cache(tiny_folders, tmp_path):
+    snapshot = tmp_path / "models--someone--tiny" / "snapshots" / "abc123"
+    shutil.copytree(tiny_folders["gpt2"], snapshot)
+    refs = tmp_path / "models--someone--tiny" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc123")
+    code = "from fate.engine import load; i = load('someone/tiny').info; print(i.name, i.weights_sha256)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["someone/tiny", load(str(tiny_folders["gpt2"])).info.weights_sha256], done.stderr
 
 
 def test_the_same_folder_has_the_same_fingerprint_and_another_has_not(engines, tiny_folders):

@@ -86,6 +86,11 @@ class WritingScreen(Screen[None]):
 
     # --- what is going on -------------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """Whether complete candidates wait for an answer."""
+        return self._state == "open"
+
     def engine_changed(self) -> None:
         """The app's engine came a step nearer, or is there."""
         if self._playthrough is None and self.app.engine is not None:

@@ -60,7 +60,4 @@ class CandidateCard(VerticalScroll, can_focus=False):
 
 def describe(settings: SamplerSettings) -> str:
     """The parameters that differ from candidate to candidate, on one short line."""
-    return (
-        f"t {settings.temperature:.2f} k {settings.top_k} "
-        f"typ {settings.typical_p:.2f} damp {settings.muse_damp:.2f}"
-    )
+    return f"t {settings.temperature:.2f} k {settings.top_k} typ {settings.typical_p:.2f} damp {settings.muse_damp:.2f}"

@@ -1,0 +1,108 @@
+"""The embedded storyteller is a model folder like any other, and it writes English."""
+
+import json
+import re
+import subprocess
+import sys
+from random import Random
+
+import pytest
+
+from fate.core.sampling import SettingsRanges
+from fate.engine import load
+from fate.openings import openings
+from fate.paths import packaged, storyteller
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load(str(storyteller()))
+
+
+def test_the_folder_is_complete_and_small():
+    files = {file.name: file.stat().st_size for file in storyteller().iterdir() if file.is_file()}
+    assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
+    assert files["model.safetensors"] <= 40_000_000
+    assert json.loads((storyteller() / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
+
+
+def test_the_card_gives_the_credit_that_is_due():
+    card = (storyteller() / "README.md").read_text()
+    for credit in (
+        "Llama-Fate",
+        "Built with Llama",
+        "Copyright (c) 2024 Erik Hyrkas",
+        "Copyright (c) 2025 KlusAI Labs",
+        "TinyStories",
+        "Eldan",
+        "CDLA-Sharing-1.0",
+        "African Storybook",
+        "StoryWeaver",
+        "CC BY 4.0",
+        "public domain",
+    ):
+        assert credit in card
+    assert (storyteller() / "childrens_ccby_ATTRIBUTION.tsv").exists()
+
+
+def test_a_story_starts_with_the_start_token_and_text_survives_the_tokenizer(engine):
+    text = 'It was cold.\n\n"Who is there?" she asked -- and waited.  Café 🦊'
+    ids = engine.encode(text)
+    assert ids[0] == engine.tokenizer.bos_token_id
+    assert engine.decode(ids) == text
+
+
+def test_it_writes_english_sentences_after_every_opening(engine):
+    words = set(re.findall(r"[a-z']+", " ".join(opening.text for opening in openings()).lower()))
+    known = common = total = 0
+    for number, opening in enumerate(openings()[::5]):
+        drawn = SettingsRanges().draw(Random(number), 3)
+        generation = engine.generate(engine.encode(opening.text), drawn, (1, 2, 3))
+        while not generation.done:
+            generation.step()
+        assert len({row.text for row in generation.rows}) == 3
+        for row in generation.rows:
+            found = re.findall(r"[a-z']+", row.text.lower())
+            total += len(found)
+            known += sum(word in words for word in found)
+            common += sum(word in {"the", "a", "and", "to", "of", "in", "was", "he", "she", "it"} for word in found)
+    assert total > 200
+    assert known / total > 0.3
+    assert 0.1 < common / total < 0.6
+
+
+def test_anyone_can_measure_bits_per_byte(tmp_path):
+    text = tmp_path / "stories.txt"
+    text.write_text("The old man looked at the sea.\n\nHe was tired.\n<|endoftext|>\nA fox ran home.\n<|endoftext|>\n")
+    train = packaged("storyteller") / "train.py"
+    done = subprocess.run(
+        [sys.executable, str(train), "--evaluate", str(storyteller()), str(text)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0.3 < float(re.fullmatch(r"([\d.]+) bits per byte\n", done.stdout)[1]) < 3
+
+
+def test_the_recipe_trains_and_resumes(tmp_path):
+    """A few steps of the real command on a corpus of a few lines."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    stories = [f"Story {i}. The {a} met the {b}. They went home." for i in range(300) for a, b in [("fox", "hare")]]
+    (corpus / "tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
+    train = packaged("storyteller") / "train.py"
+    for tokens, said in ((8192, "step 1/1 "), (2 * 8192, "resumed at step 1")):
+        done = subprocess.run(
+            [
+                *(sys.executable, str(train), str(corpus), "--no-compile", "--tokens", str(tokens)),
+                *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        assert json.loads(done.stdout[done.stdout.index("{") :])["bits_per_byte"]["tinystories"] > 0
+    assert load(str(tmp_path / "out")).context == 512
