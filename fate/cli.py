@@ -56,28 +56,36 @@ def library(
     ] = False,
 ) -> None:
     """Without a command: open the library of stories."""
+    context.obj = {"model": model, "db": db, "allow_pickle": allow_pickle or None}
     if context.invoked_subcommand is None:
-        _run(_config(model, db, allow_pickle))
+        _run(_config(context))
 
 
 @app.command()
 def play(
+    context: typer.Context,
     opening: Annotated[str | None, typer.Argument(help="How the story begins; - reads it from standard input.")] = None,
     model: Model = None,
     db: Database = None,
     allow_pickle: Pickle = False,
 ) -> None:
     """Begin a story."""
+    config = _config(context, model=model, db=db, allow_pickle=allow_pickle or None)
     if opening == "-":
-        opening = sys.stdin.read()
+        if sys.stdin.isatty():
+            raise FateError("`fate play -` reads the opening from standard input; pipe it in.")
+        opening = sys.stdin.buffer.read().decode(errors="replace")
         _keyboard_from_terminal()
+    elif opening is not None:
+        opening = os.fsencode(opening).decode(errors="replace")  # an argument can be any bytes
     if opening is not None and not opening.strip():
         raise FateError("The opening is empty; give the first words of a story.")
-    _run(_config(model, db, allow_pickle), begin=True, opening=opening)
+    _run(config, begin=True, opening=opening)
 
 
 @app.command()
 def export(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="New folder for the dataset.")],
     db: Database = None,
 ) -> None:
@@ -85,19 +93,22 @@ def export(
     from fate.dataset import export as write
     from fate.store import Store
 
-    counts = write(Store(_existing(_config(db=db).db)), folder)
+    store = Store(_existing(_config(context, db=db).db))
+    counts = write(store, folder)
+    store.close()
     print(f"{folder}: {counts['choices']} choices, {counts['pairs']} pairs")
 
 
-def _config(model: str | None = None, db: str | None = None, allow_pickle: bool = False) -> Config:
+def _config(context: typer.Context, **flags: str | bool | None) -> Config:
+    """The settings in force; a flag counts before the command's name as well as after it."""
     from fate.config import read_config
 
-    return read_config(model=model, db=db, allow_pickle=allow_pickle or None)
+    return read_config(**{**context.obj, **{name: value for name, value in flags.items() if value is not None}})
 
 
 def _run(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise FateError("fate plays in a terminal, and standard input or output is none; start it from one.")
+        raise FateError("The game needs a terminal for its keys and its screen; start it from one.")
     from fate.store import Store
     from fate.tui import FateApp
 
@@ -107,6 +118,7 @@ def _run(config: Config, *, begin: bool = False, opening: str | None = None) -> 
     store.close()
     if game.failure:
         raise FateError(game.failure)
+    sys.exit(game.return_code)
 
 
 def _existing(db: str) -> str:
@@ -122,6 +134,6 @@ def _keyboard_from_terminal() -> None:
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
     except OSError as error:
-        raise FateError("fate plays in a terminal, and there is none; start it from one.") from error
+        raise FateError("The game needs a terminal for its keys and its screen; start it from one.") from error
     os.dup2(terminal, 0)
     sys.stdin = os.fdopen(0)

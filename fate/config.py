@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from fate import paths
 from fate.core.errors import FateError
@@ -40,6 +46,8 @@ class Ranges(BaseModel):
     def settings_ranges(self) -> SettingsRanges:
         """Raises ConfigError, quoting the value that is out of its range."""
         values = self.model_dump()
+        if drawn := sorted(set(values) & set(values["fixed"])):
+            raise ConfigError(f"In the ranges of the settings: {drawn[0]} is drawn, so it cannot stand under fixed.")
         try:
             return SettingsRanges(**{**values, "fixed": SamplerSettings(**values["fixed"])})
         except (TypeError, ValueError) as error:
@@ -51,7 +59,7 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FATE_", env_nested_delimiter="__", extra="forbid")
 
-    model: str = Field(default_factory=lambda: str(paths.storyteller()), description="folder or hub id")
+    model: str = Field(default_factory=lambda: str(paths.storyteller()), min_length=1, description="folder or hub id")
     db: str = Field(default_factory=lambda: str(paths.home() / "fate.db"), description="file or sqlite:/// URL")
     context: int = Field(default=1024, ge=128, description="most tokens of story and candidate together")
     allow_pickle: bool = Field(default=False, description="read weights that are not safetensors")
@@ -81,11 +89,18 @@ def read_config(**flags: Any) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
         raise ConfigError(
-            f"The setting {name} = {first['input']!r} cannot be used: {first['msg']} "
+            f"The setting {name} = {first['input']!r} cannot be used: {why} "
             f"(it comes from a flag, FATE_{name.upper().replace('.', '__')} or {config_file()})."
         ) from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{config_file()} could not be read: {error}.") from error
-    config.ranges.settings_ranges()
+        where = "The environment (FATE_…)" if isinstance(error, SettingsError) else str(config_file())
+        raise ConfigError(f"{where} could not be read: {error}.") from error
+    longest = config.ranges.settings_ranges().fixed.max_new_tokens
+    if config.context < 2 * longest:
+        raise ConfigError(
+            f"The setting context = {config.context} leaves no room for a story beside max_new_tokens = {longest}; "
+            "make it at least twice as large."
+        )
     return config

@@ -6,7 +6,6 @@ that it does what it says for every model: see ``mode``.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,13 +13,16 @@ from transformers import LogitsProcessor
 
 from fate.core.sampling import MUSE_MODES, MuseMode, ramp
 
+HIGHEST_DAMP = 1e6  # far beyond any use, and no overflow
+
 
 class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
     """Dampens the ``top_k`` largest scores of each row; for any transformers ``generate``.
 
     At generated position t the damp in force is d(t) = damp_initial + min(t / damp_ramp_tokens, 1) ·
     (damp − damp_initial), and ``damp`` where the ramp is 0. In a chain it belongs between temperature
-    and top-k.
+    and top-k, which is where fate has it; transformers' ``generate`` runs a processor that it is handed
+    before its own temperature, where ``damp`` is a little stronger or weaker than it says.
 
     ============  =========================  ====================================================
     mode          on the top_k scores s      what it means
@@ -32,8 +34,8 @@ class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers i
 
     Args:
         top_k: how many of the largest scores are dampened, at least 1.
-        damp: d once the ramp is over, 0 or more; below 1 makes the top less likely.
-        damp_initial: d at the first token, 0 or more.
+        damp: d once the ramp is over, from 0 to HIGHEST_DAMP; below 1 makes the top less likely.
+        damp_initial: d at the first token, in the same range.
         damp_ramp_tokens: tokens over which d moves from ``damp_initial`` to ``damp``.
         mode: see the table.
         prompt_length: tokens before the first generated one. None: a call whose input is not exactly
@@ -57,8 +59,8 @@ class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers i
         if prompt_length is not None:
             _whole("prompt_length", prompt_length, 0)
         for name, value in (("damp", damp), ("damp_initial", damp_initial)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a number of 0 or more, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= HIGHEST_DAMP:
+                raise ValueError(f"{name} must be a number from 0 to {HIGHEST_DAMP:g}, not {value!r}")
         if mode not in MUSE_MODES:
             raise ValueError(f"mode must be one of {', '.join(MUSE_MODES)}, not {mode!r}")
         self.top_k = top_k
@@ -92,6 +94,9 @@ class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers i
         rows = (wide.shape[0], 1)
         top_k = torch.full(rows, self.top_k, device=wide.device)
         dampened = dampen(ranked, top_k, torch.full(rows, damp, dtype=wide.dtype, device=wide.device), self.mode)
+        # A score that was finite stays finite in the narrower type it came in.
+        limits = torch.finfo(scores.dtype)
+        dampened = torch.where(dampened.isfinite(), dampened.clamp(limits.min, limits.max), dampened)
         return wide.scatter(-1, tokens, dampened).to(scores.dtype)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fate.core.choice import Candidate, Choice, Continuation, Decision, DecisionKind
-from fate.core.story import prompt_window
+from fate.core.story import Path, prompt_window
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
     from fate.engine import Engine
@@ -62,13 +62,14 @@ class Playthrough:
         ``stop`` says so, candidates end where they are, and are kept like that; a caller that drops
         the iterator keeps nothing.
         """
-        if waiting := self.store.open_choice(self.path.story_id):
+        path = self.path
+        if waiting := self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
         choice_id = uuid4().hex
         draws = self.policy.draw(self._rng, CANDIDATES)
         settings = [draw.settings for draw in draws]
-        prompt_ids = self._prompt_ids(max(s.max_new_tokens for s in settings))
+        prompt_ids = self._prompt_ids(path, max(s.max_new_tokens for s in settings))
         seeds = [self._rng.randrange(_SEEDS) for _ in draws]
         generation = self.engine.generate(prompt_ids, settings, seeds)
         while not generation.done:
@@ -78,15 +79,15 @@ class Playthrough:
             yield Offer(choice_id, tuple(generation.rows))
         choice = Choice(
             id=choice_id,
-            story_id=self.path.story_id,
-            parent_id=self.path.tip_id,
-            step=len(self.path.passages),
+            story_id=path.story_id,
+            parent_id=path.tip_id,
+            step=len(path.passages),
             prompt=self.engine.decode(prompt_ids),
             prompt_ids=prompt_ids,
             cached_tokens=generation.cached_tokens,
             model=self.engine.info,
             candidates=tuple(
-                Candidate(uuid4().hex, slot, slot, self.policy.name, draw.log_density, row)
+                Candidate(uuid4().hex, slot, slot, True, self.policy.name, draw.log_density, row)
                 for slot, (draw, row) in enumerate(zip(draws, generation.rows, strict=True))
             ),
         )
@@ -115,16 +116,16 @@ class Playthrough:
         self.store.decide(choice, Decision(kind, candidate_id, milliseconds, self.annotator, blind))
         self.path = self.store.path(choice.story_id)
 
-    def _prompt_ids(self, room: int) -> tuple[int, ...]:
+    def _prompt_ids(self, path: Path, room: int) -> tuple[int, ...]:
         """The story as tokens, as much of its end as leaves ``room`` in the engine's context.
 
         Chosen tokens are taken over as they were generated, because other tokens can spell the same
         text. A text that another tokenizer wrote is encoded anew.
         """
         ids: tuple[int, ...] | None = None
-        if self.path.tip_id is not None:
-            before = self.store.choice_of(self.path.tip_id)
+        if path.tip_id is not None:
+            before = self.store.choice_of(path.tip_id)
             if before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
-                chosen = next(c for c in before.candidates if c.id == self.path.tip_id)
+                chosen = next(c for c in before.candidates if c.id == path.tip_id)
                 ids = before.prompt_ids + chosen.written.kept_ids
-        return prompt_window(ids or self.engine.encode(self.path.text), self.engine.context - room)
+        return prompt_window(ids or self.engine.encode(path.text), self.engine.context - room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -53,6 +54,15 @@ class Terminal:
 
     def press(self, keys: str) -> None:
         self.process.send(keys)
+
+    def kill_at(self, sign: bytes, seconds: float = 30) -> None:
+        """SIGKILL as soon as the program has written these bytes."""
+        end, seen = time.monotonic() + seconds, b""
+        while sign not in seen:
+            assert time.monotonic() < end, f"{sign!r} did not come: {seen[-2000:]!r}"
+            with contextlib.suppress(pexpect.TIMEOUT):
+                seen += self.process.read_nonblocking(65536, timeout=0.05)
+        self.kill()
 
     def kill(self) -> None:
         if self.process.isalive():

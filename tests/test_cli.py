@@ -41,6 +41,17 @@ def test_export_of_something_else_is_told(tmp_path):
     assert "is not a fate database" in sentence("export", str(tmp_path / "out"), "--db", str(tmp_path / "x.db"))
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_flag_counts_before_the_command_and_after_it(tmp_path, before):
+    flag, command = ("--db", str(tmp_path / "no.db")), ("export", str(tmp_path / "out"))
+    assert str(tmp_path / "no.db") in sentence(*(flag + command if before else command + flag))
+
+
+def test_an_environment_that_cannot_be_read_is_told(monkeypatch):
+    monkeypatch.setenv("FATE_RANGES", "none")
+    assert "The environment (FATE_" in sentence()
+
+
 def test_an_empty_opening_is_told():
     assert "The opening is empty" in sentence("play", "  ")
 
@@ -53,6 +64,9 @@ def test_a_bad_setting_is_told_with_its_name_and_value(fate_home: Path):
         ("contxt = 500", "The setting contxt"),
         ("[ranges]\ntemperature = [2, 1]", "temperature must be a range from low to high"),
         ("[ranges.fixed]\nmuse_mode = 'loud'", "muse_mode must be one of"),
+        ("[ranges.fixed]\nmax_new_tokens = 600", "leaves no room for a story"),
+        ("[ranges.fixed]\nmax_new_tokens = 50.5", "max_new_tokens must be a whole number"),
+        ("[ranges.fixed]\ntemperature = 1", "temperature is drawn"),
         ("model = ", "config.toml could not be read"),
     ):
         config.write_text(text)

@@ -133,6 +133,7 @@ def test_the_dtype_is_kept(dtype):
         ({"top_k": True}, "True"),
         ({"damp": -1}, "-1"),
         ({"damp": math.nan}, "nan"),
+        ({"damp": 1e39}, "1e.39"),
         ({"damp_initial": math.inf}, "inf"),
         ({"damp": "half"}, "'half'"),
         ({"damp_ramp_tokens": -3}, "-3"),
@@ -143,6 +144,11 @@ def test_the_dtype_is_kept(dtype):
 def test_bad_arguments_are_refused_and_quoted(arguments, quoted):
     with pytest.raises(ValueError, match=quoted):
         MuseLogitsWarper(**arguments)
+
+
+def test_what_was_finite_stays_finite_in_half_precision():
+    out = warped(torch.tensor([[60000.0, -60000.0, 1.0]]).half(), top_k=3, damp=4, mode="upstream")
+    assert out.isfinite().all()
 
 
 def test_an_input_shorter_than_the_prompt_is_refused():

@@ -13,6 +13,8 @@ from fate.engine import load
 from fate.store import Store
 from tests.terminal import FATE, Terminal
 
+KILL_ROUNDS = int(os.environ.get("FATE_KILL_ROUNDS", "6"))
+KILL_SEED = int(os.environ.get("FATE_KILL_SEED", "0"))
 OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
 
 
@@ -28,7 +30,7 @@ def answer(terminal, number, key="1"):
 
 def test_from_an_opening_to_the_third_choice_and_into_the_database(tiny_folders, tmp_path):
     with Terminal("--model", str(tiny_folders["llama"]), home=tmp_path) as terminal:
-        terminal.wait_for("A new story")
+        terminal.wait_for("how does it begin")
         terminal.press("\r")
         terminal.wait_for("Once upon a time, in a village")
         for number, key in enumerate("123", start=1):
@@ -88,44 +90,57 @@ def test_a_model_that_is_not_there_is_one_sentence_and_a_failure(tmp_path):
         assert terminal.process.exitstatus == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_killed_at_any_moment_nothing_that_was_shown_is_lost(tiny_folders, tmp_path):
-    """Rounds of play, each killed by SIGKILL at a random moment; then the file is compared with the screens."""
-    seed = int(os.environ.get("FATE_KILL_SEED", "0"))
-    rounds = int(os.environ.get("FATE_KILL_ROUNDS", "6"))
-    rng = random.Random(seed)
-    shown = 0  # decisions that a screen has acknowledged
-    for turn in range(rounds):
-        arguments = ("play", OPENING) if turn == 0 else ()
-        with Terminal(*arguments, "--model", str(tiny_folders["gpt_neox"]), home=tmp_path) as terminal:
-            if turn:
-                terminal.wait_for("A new story")
-                terminal.press("\r")
-            terminal.wait_for("which one|r writes on")
-            end = time.monotonic() + rng.uniform(0.2, 2.5)
-            while time.monotonic() < end:
-                terminal.press(rng.choice("123"))
-                time.sleep(rng.uniform(0, 0.15))
-                if "r writes on" in terminal.text:
-                    terminal.press("r")
-            waits = "which one" in terminal.text
-            if found := terminal.wait_for(r"choice (\d+)"):
-                shown = max(shown, int(found[1]) - 1)
-            terminal.kill()
+def start(terminal):
+    """Resume the last story, or begin one, up to its first complete candidates; the number of that choice."""
+    terminal.wait_for("A new story|how does it begin")
+    terminal.press("\r")
+    found = terminal.wait_for(r"choice (\d+) · which one|r writes on")
+    if not found[1]:
+        terminal.press("r")
+        found = terminal.wait_for(r"choice (\d+) · which one")
+    time.sleep(0.35)
+    return int(found[1])
 
-        with sqlite3.connect(tmp_path / "fate.db") as db:
-            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-            three = db.execute("SELECT count(*) FROM candidate GROUP BY choice_id").fetchall()
-            assert set(three) == {(3,)}
-            assert db.execute("SELECT count(*) FROM decision").fetchone()[0] >= shown
-        store = Store(tmp_path / "fate.db")
-        (story,) = store.stories()
-        assert story.steps >= shown
-        if waits:
-            assert len(list(store.choices())) > shown
-        store.close()
-    assert shown > 0
+
+def intact(file):
+    """The passages on the path of the only story in a database that was not closed."""
+    with sqlite3.connect(file) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert set(db.execute("SELECT count(*) FROM candidate GROUP BY choice_id")) <= {(3,)}
+    store = Store(file)
+    (story,) = store.stories()
+    passages = store.path(story.id).passages
+    assert story.steps == len(passages)
+    store.close()
+    return passages
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_at_any_moment_nothing_that_was_shown_is_lost(tmp_path):
+    """Rounds of play, each ended by SIGKILL; then the file is compared with what the screen had said.
+
+    Every other round is killed at the very byte that acknowledges a choice, the others at a random moment.
+    """
+    rng = random.Random(KILL_SEED)
+    with Terminal(home=tmp_path) as terminal:  # and one while the file is being made
+        time.sleep(rng.uniform(0.3, 1.0))
+        terminal.kill()
+    for turn in range(KILL_ROUNDS):
+        with Terminal(home=tmp_path) as terminal:
+            number = start(terminal)
+            if turn % 2 == 0:
+                terminal.press(rng.choice("123"))
+                terminal.kill_at(f"choice {number + 1} ".encode())
+                acknowledged = number
+            else:
+                end = time.monotonic() + rng.uniform(0.2, 2.5)
+                while time.monotonic() < end and "r writes on" not in terminal.text:
+                    terminal.press(rng.choice("123r"))
+                    time.sleep(rng.uniform(0, 0.2))
+                acknowledged = int(terminal.wait_for(r"choice (\d+)|the end")[1] or number) - 1
+                terminal.kill()
+        assert len(intact(tmp_path / "fate.db")) >= acknowledged
 
 
 def test_without_a_terminal_it_is_told(tmp_path):
@@ -133,4 +148,4 @@ def test_without_a_terminal_it_is_told(tmp_path):
         [FATE, "--db", str(tmp_path / "x.db")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == "fate: fate plays in a terminal, and standard input or output is none; start it from one.\n"
+    assert done.stderr == "fate: The game needs a terminal for its keys and its screen; start it from one.\n"

@@ -1,24 +1,26 @@
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+
+import fate
 
 CHECKOUT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The wheel, unpacked where there is no checkout."""
+    """The wheel, installed where there is no checkout; what it depends on is there already."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+    site = folder / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    return site
 
 
 def python(site, code):
@@ -44,6 +46,13 @@ print(load(str(fate.paths.storyteller())).info.name)
     assert storyteller.startswith(str(site))
     assert int(openings) >= 24
     assert name == "Llama-Fate"
+
+
+def test_its_command_answers(site):
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, str(site / "bin" / "fate"), "--version"]
+    done = subprocess.run(command, cwd=site.parent, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"fate {fate.__version__}\n"
 
 
 def test_the_screens_and_the_migrations_travel_with_it(site):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from fate.core.sampling import SamplerSettings
@@ -54,6 +54,7 @@ class Candidate:
     id: str
     slot: int  # row in the engine's batch
     position: int  # place on the screen, from 0
+    shown: bool  # whether it was on a screen at all
     policy: str
     log_density: float
     written: Continuation
@@ -83,13 +84,16 @@ class Choice:
     cached_tokens: int  # prompt tokens whose keys and values were kept from the choice before
     model: ModelInfo
     candidates: tuple[Candidate, ...]
-    decision: Decision | None = field(default=None)  # the one that stands
+    decision: Decision | None = None  # the one that stands
 
     def pairs(self) -> Iterator[tuple[Candidate, Candidate]]:
-        """(chosen, rejected) for every candidate that was passed over; nothing without a choice."""
+        """(chosen, rejected) for every candidate that was passed over; nothing without a choice.
+
+        A candidate that reads like the chosen one was not passed over.
+        """
         if self.decision is None or self.decision.kind != "chosen":
             return
         chosen = next(c for c in self.candidates if c.id == self.decision.candidate_id)
         for candidate in self.candidates:
-            if candidate.id != chosen.id:
+            if candidate.written.text != chosen.written.text:
                 yield chosen, candidate

@@ -34,6 +34,12 @@ class SamplerSettings:
     max_new_tokens: int = 56
 
     def __post_init__(self) -> None:
+        for name, kind in self.__annotations__.items():
+            value = getattr(self, name)
+            if kind == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{name} must be a whole number, not {value!r}")
+            if kind == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"{name} must be a number, not {value!r}")
         check = {
             "temperature": (self.temperature, 0 < self.temperature < math.inf, "above 0"),
             "top_k": (self.top_k, self.top_k >= 1, "at least 1"),
@@ -141,7 +147,7 @@ class SettingsRanges:
         )
 
     def draw(self, rng: Random, n: int) -> tuple[SamplerSettings, ...]:
-        """``n`` different settings, spread over the ranges.
+        """``n`` settings, spread over the ranges; all different unless the ranges leave nothing to differ in.
 
         A Latin hypercube (McKay, Beckman & Conover, 1979): every range is cut into ``n`` parts of
         equal probability and each part is used once, so no two candidates look alike; each draw by

@@ -34,7 +34,9 @@ A prompt is the story as the model read it; the space before a word belongs to t
 
 - `choices`: one row a choice, with every candidate, its sampler settings, the policy's log-density, the
   seed, token ids and log-probabilities (raw, and under the warped distribution).
-- `pairs`: `prompt`, `chosen`, `rejected`; pairs of one choice share a `group_id`.
+- `pairs`: `prompt`, `chosen`, `rejected`; pairs of one choice share a `group_id`. How each completion ended is in
+  its `finish_reason`: `eos` is the end of a story, possibly without a word before it; `cancelled` was cut off when the
+  reader answered before it was complete.
 """
 
 
@@ -50,9 +52,9 @@ def export(store: Store, folder: Path) -> dict[str, int]:
 
     Raises ExportError where the folder exists, cannot be written, or nothing has been offered yet.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExportError(f"{folder} exists and is not empty; name a new folder.")
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ExportError(f"{folder} exists and is not empty; name a new folder.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
@@ -72,7 +74,10 @@ def export(store: Store, folder: Path) -> dict[str, int]:
 
 def _write(store: Store, part: Path) -> dict[str, int]:
     counts = {"choices": 0, "pairs": 0}
-    with (part / "choices.jsonl").open("w") as choices, (part / "pairs.jsonl").open("w") as pairs:
+    with (
+        (part / "choices.jsonl").open("w", encoding="utf-8") as choices,
+        (part / "pairs.jsonl").open("w", encoding="utf-8") as pairs,
+    ):
         for choice in store.choices():
             choices.write(_line(choice_row(choice)))
             counts["choices"] += 1
@@ -85,7 +90,7 @@ def _write(store: Store, part: Path) -> dict[str, int]:
             configs += f"- config_name: {name}\n  data_files: {name}.jsonl\n"
         else:
             (part / f"{name}.jsonl").unlink()
-    (part / "README.md").write_text(CARD.format(configs=configs, **counts))
+    (part / "README.md").write_text(CARD.format(configs=configs, **counts), encoding="utf-8")
     return counts
 
 
@@ -136,6 +141,7 @@ def _candidate(candidate: Candidate, space: str) -> dict[str, Any]:
         "id": candidate.id,
         "slot": candidate.slot,
         "position": candidate.position,
+        "shown": candidate.shown,
         "completion": space + written.text,
         **asdict(written.settings),
         "policy": candidate.policy,

@@ -43,8 +43,14 @@ class Engine:
         self.read: list[list[int]] = []  # for each row of the cache, the tokens in it
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Token ids of a text, after the model's own start token if it has one."""
-        return tuple(self.tokenizer(text)["input_ids"])
+        """Token ids of a text, after the model's own start token if it has one.
+
+        What looks like a special token in the text is spelled out, and no end token follows it.
+        """
+        ids = self.tokenizer(text, split_special_tokens=True)["input_ids"]
+        while len(ids) > 1 and ids[-1] in self.eos_ids:
+            ids = ids[:-1]
+        return tuple(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens; exactly as generated, no space tidied."""
@@ -82,7 +88,9 @@ class Engine:
     @torch.inference_mode()
     def advance(self, tokens: torch.Tensor) -> torch.Tensor:
         """Scores (rows, vocabulary) after one more token in each row; ``tokens`` is (rows, 1)."""
+        read, self.read = self.read, []
         scores = self._forward(tokens)
+        self.read = read
         for row, token in zip(self.read, tokens[:, 0].tolist(), strict=True):
             row.append(token)
         return scores
@@ -98,9 +106,10 @@ class Engine:
         common, row = max(
             ((_common_prefix(read, prompt_ids[:-1]), row) for row, read in enumerate(self.read)), default=(0, 0)
         )
-        if common and all(getattr(layer, "is_croppable", False) for layer in self.cache.layers):
+        read, self.read = self.read, []  # whatever fails from here on, no row is taken for read
+        if common and all(_can_be_cut(layer, len(read[row])) for layer in self.cache.layers):
             self.cache.batch_select_indices(torch.tensor([row], device=self.model.device))
-            self.cache.crop(common - len(self.read[row]))
+            self.cache.crop(common - len(read[row]))
             return common
         self.cache = DynamicCache(config=self.model.config)
         return 0
@@ -192,6 +201,11 @@ class Generation:
 
     def _text(self, ids: Sequence[int]) -> str:
         return self._engine.decode((*self._tail, *ids))[len(self._tail_text) :]
+
+
+def _can_be_cut(layer: Any, length: int) -> bool:
+    """Whether a cache layer of this length can lose its last tokens: a full sliding window cannot."""
+    return getattr(layer, "is_croppable", False) and not (layer.is_sliding and length >= layer.sliding_window)
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -13,13 +13,14 @@ import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from fate.core.choice import ModelInfo
 from fate.core.errors import FateError
 from fate.engine.decoding import Engine
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
+LEAST_CONTEXT = 128
 _ADVICE = "give a folder with config.json, or a hub id such as bigscience/bloom-560m"
 
 
@@ -71,8 +72,35 @@ def load(
             f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only "
             f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
         )
+    limit = _context_limit(model.config)
+    if limit < LEAST_CONTEXT:
+        raise EngineError(f"{name} reads only {limit} tokens at once, too few for a story; choose another model.")
+    model.eval()
+    progress("trying it")
+    try:
+        works = _continues(model)
+    except Exception as error:  # whatever a model that does not fit does
+        raise EngineError(f"{name} cannot go on from a text that it has read ({error!r}); {_ADVICE}.") from error
+    if not works:
+        raise EngineError(
+            f"{name} gives other scores when it goes on from a text than when it reads the whole, or none at all, "
+            f"so its stories would be nonsense; {_ADVICE}."
+        )
     progress("taking fingerprints")
-    return Engine(model.eval(), tokenizer, _info(source, model), min(context, _context_limit(model.config)))
+    return Engine(model, tokenizer, _info(source, model), min(context, limit))
+
+
+@torch.inference_mode()
+def _continues(model: Any) -> bool:
+    """Whether the model's scores are numbers, and the same from kept keys and values as from the whole text."""
+    ids = torch.arange(1, 9, device=model.device).remainder(model.config.get_text_config().vocab_size).unsqueeze(0)
+    whole = model(input_ids=ids, use_cache=False).logits[:, -1].float()
+    cache = DynamicCache(config=model.config)
+    model(input_ids=ids[:, :5], past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(2)
+    parts = model(input_ids=ids[:, 5:].repeat(2, 1), past_key_values=cache, use_cache=True).logits[:, -1].float()
+    near = 1e-2 * float(whole.abs().max())
+    return bool(whole.isfinite().all()) and torch.allclose(parts, whole.expand(2, -1), rtol=0, atol=near)
 
 
 def _source(name: str) -> str:
@@ -99,7 +127,7 @@ def _sentence(name: str, error: Exception) -> str:
         return f"{name} has no safetensors weights; if you trust its author, add --allow-pickle."
     if not local and isinstance(error, OSError):
         return f"{name} is neither a folder here nor within reach on the hub; check the name and the network."
-    return f"{name} could not be loaded: {said[:200].rstrip('.')}."
+    return f"{name} could not be loaded ({type(error).__name__}: {said[:160].rstrip('.')}); {_ADVICE}."
 
 
 def _context_limit(config: Any) -> int:
@@ -116,7 +144,10 @@ def _info(source: str, model: Any) -> ModelInfo:
         name = own_name or folder.resolve().name
     else:
         name = own_name or source
-        folder = Path(str(try_to_load_from_cache(source, "config.json"))).parent
+        cached = try_to_load_from_cache(source, "config.json")
+        if not isinstance(cached, str):
+            raise EngineError(f"{source} was loaded but is not in the local cache of the hub; load it from a folder.")
+        folder = Path(cached).parent
     weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
     tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).exists()]
     facts: dict[str, Any] = {

@@ -19,7 +19,7 @@ class Warper:
     """The settings of a batch of rows as tensors, one row each."""
 
     def __init__(self, settings: Sequence[SamplerSettings], device: torch.device | str = "cpu") -> None:
-        def column(values: Sequence[float], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        def column(values: Sequence[float], dtype: torch.dtype = torch.float64) -> torch.Tensor:
             return torch.tensor(values, dtype=dtype, device=device).unsqueeze(-1)
 
         self._settings = tuple(settings)
@@ -37,13 +37,13 @@ class Warper:
         Args:
             scores: (rows, vocabulary) raw scores of any float type; not changed.
 
-        Returns log-probabilities (rows, n), −inf where a token was warped away, and the tokens they
+        Returns float64 log-probabilities (rows, n), −inf where a token was warped away, and the tokens they
         belong to (rows, n), both in descending order of the raw scores.
         """
         reach = min(self._reach, scores.shape[-1])
         ranked, tokens = scores.float().topk(reach, dim=-1)
-        ranked = ranked / self._temperature
-        damp = torch.tensor([[s.damp_at(t)] for s in self._settings], device=scores.device)
+        ranked = ranked.double() / self._temperature
+        damp = torch.tensor([[s.damp_at(t)] for s in self._settings], dtype=torch.float64, device=scores.device)
         dampened = ranked
         for mode in self._modes:
             rows = self._mode == MUSE_MODES.index(mode)
@@ -71,12 +71,12 @@ def inverse_cdf(logprobs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     """The column each row draws: the first whose cumulative probability exceeds its uniform.
 
     Args:
-        logprobs: (rows, n) normalised log-probabilities, −inf for impossible columns.
+        logprobs: (rows, n) float64 normalised log-probabilities, −inf for impossible columns.
         uniforms: (rows,) float64 numbers in [0, 1).
 
     Returns (rows, 1) column indices; never an impossible one.
     """
-    cumulative = logprobs.double().exp().cumsum(-1)
+    cumulative = logprobs.exp().cumsum(-1)
     point = uniforms.unsqueeze(-1) * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, point, right=True)
     # Where rounding carries the point to the very end, the last possible column is the one.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import create_engine
 
@@ -30,15 +30,17 @@ class StoreError(FateError):
 
 def database_path(location: str | Path) -> Path:
     """The file that a path or an ``sqlite:///`` URL names. Raises StoreError for any other database."""
+    if not str(location).strip():
+        raise StoreError("The name of the database is empty; name a file with --db.")
     if "://" not in str(location):
         return Path(location).expanduser()
     try:
         url = make_url(str(location))
     except ArgumentError:
         url = None
-    if url is None or url.get_backend_name() != "sqlite" or not url.database:
+    if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise StoreError(f"fate keeps its data in SQLite; {location} is no sqlite:///FILE address.")
-    return Path(url.database)
+    return Path(str(url.database))
 
 
 def open_engine(path: Path) -> Engine:
@@ -46,7 +48,7 @@ def open_engine(path: Path) -> Engine:
     with readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # stories are private
-        engine = create_engine(f"sqlite:///{path}")
+        engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         with engine.connect().execution_options(**{WRITES: True}) as connection:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, text
 from sqlmodel import Session, col, func, select
 
 from fate.core import choice as core
@@ -22,6 +23,22 @@ from fate.store.tensors import pack_inputs, pack_outputs, unpack_inputs, unpack_
 __all__ = ["Store", "StoreError"]
 
 
+# From the end of a path up to the opening, without the tensors.
+_PATH = text(
+    """
+    WITH RECURSIVE path (choice_id, text, finish_reason, above) AS (
+        SELECT choice_id, text, finish_reason, 0 FROM candidate WHERE id = :tip_id
+        UNION ALL
+        SELECT parent.choice_id, parent.text, parent.finish_reason, path.above + 1
+        FROM path
+        JOIN choice ON choice.id = path.choice_id
+        JOIN candidate parent ON parent.id = choice.parent_id
+    )
+    SELECT text, finish_reason FROM path ORDER BY above DESC
+    """
+)
+
+
 class Store:
     """One SQLite file, ``file``. Every method that writes is one transaction, on disk when it returns.
 
@@ -31,6 +48,10 @@ class Store:
     def __init__(self, location: str | FilePath) -> None:
         self.file = database_path(location)
         self._engine = open_engine(self.file)
+        self._clock = threading.Lock()
+        with self._reading() as session:
+            times = (tables.Story.created_at, tables.Choice.created_at, tables.Decision.created_at)
+            self._latest = max(session.exec(select(func.max(col(time)))).one() or "" for time in times)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -39,7 +60,7 @@ class Store:
 
     def new_story(self, opening: str) -> str:
         """Begin a story; returns its id."""
-        now = _now()
+        now = self._now()
         story = tables.Story(id=_new_id(), title=title_of(opening), opening=opening, created_at=now, played_at=now)
         story_id = story.id
         with self._writing() as session:
@@ -67,14 +88,10 @@ class Store:
         """Where the reader stands in a story. Raises StoreError where there is no such story."""
         with self._reading() as session:
             story = self._story(session, story_id)
-            passages: list[str] = []
-            ended, at = False, story.tip_id
-            while at is not None:
-                candidate = session.get_one(tables.Candidate, at)
-                ended = ended or (not passages and candidate.finish_reason == "eos")
-                passages.append(candidate.text)
-                at = session.get_one(tables.Choice, candidate.choice_id).parent_id
-            return Path(story.id, story.title, story.opening, tuple(reversed(passages)), story.tip_id, ended)
+            chosen = session.connection().execute(_PATH, {"tip_id": story.tip_id}).all()
+            ended = bool(chosen) and chosen[-1].finish_reason == "eos"
+            passages = tuple(candidate.text for candidate in chosen)
+            return Path(story.id, story.title, story.opening, passages, story.tip_id, ended)
 
     # --- choices ----------------------------------------------------------------------------------
 
@@ -94,7 +111,7 @@ class Store:
                     input_tensors=pack_inputs(choice.prompt_ids),
                     cached_tokens=choice.cached_tokens,
                     model_id=choice.model.id,
-                    created_at=_now(),
+                    created_at=self._now(),
                 )
             )
             session.flush()
@@ -105,7 +122,7 @@ class Store:
         with self._writing() as session:
             story = self._story(session, choice.story_id)
             story.tip_id = decision.candidate_id if decision.kind == "chosen" else choice.parent_id
-            story.played_at = _now()
+            story.played_at = self._now()
             session.add(
                 tables.Decision(
                     id=_new_id(),
@@ -186,15 +203,20 @@ class Store:
             yield session
             session.commit()
 
+    def _now(self) -> str:
+        """The time, and later than any time in the file: what stands must not hang on a clock that was set back."""
+        with self._clock:
+            now = datetime.now(UTC)
+            if self._latest:
+                now = max(now, datetime.fromisoformat(self._latest) + timedelta(microseconds=1))
+            self._latest = now.isoformat(timespec="microseconds")
+            return self._latest
+
     def _story(self, session: Session, story_id: str) -> tables.Story:
         story = session.get(tables.Story, story_id)
         if story is None:
             raise StoreError(f"There is no story {story_id} in {self.file}.")
         return story
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _new_id() -> str:
@@ -220,7 +242,7 @@ def _standing(session: Session, choice_id: str) -> tables.Decision | None:
     return session.exec(
         select(tables.Decision)
         .where(tables.Decision.choice_id == choice_id)
-        .order_by(col(tables.Decision.created_at).desc())
+        .order_by(col(tables.Decision.created_at).desc(), col(tables.Decision.id).desc())
         .limit(1)
     ).first()
 
@@ -234,6 +256,7 @@ def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidat
         position=candidate.position,
         text=written.text,
         **asdict(written.settings),
+        shown=candidate.shown,
         policy=candidate.policy,
         log_density=candidate.log_density,
         seed=written.seed,
@@ -263,7 +286,7 @@ def _candidate_value(row: tables.Candidate) -> core.Candidate:
         finish_reason=row.finish_reason,  # type: ignore[arg-type]  # the column is text
         milliseconds=row.milliseconds,
     )
-    return core.Candidate(row.id, row.slot, row.position, row.policy, row.log_density, written)
+    return core.Candidate(row.id, row.slot, row.position, row.shown, row.policy, row.log_density, written)
 
 
 def _choice_value(session: Session, row: tables.Choice) -> core.Choice:

@@ -73,6 +73,7 @@ class Candidate(SQLModel, table=True):
     choice_id: str = Field(foreign_key="choice.id", index=True)
     slot: int
     position: int
+    shown: bool
     text: str
     temperature: float
     top_k: int

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.binding import Binding
+from textual.reactive import var
 
 from fate.config import Config
 from fate.core.errors import FateError
+from fate.core.story import StorySummary
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
@@ -37,9 +39,11 @@ class FateApp(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
     BINDINGS = [
-        Binding("question_mark", "keys", "Keys", id="app.keys", tooltip="Show what every key does"),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave fate at once"),
     ]
+
+    engine: var[Engine | None] = var(None)
+    doing = var("getting ready")  # what the loading of the model is doing
 
     def __init__(
         self,
@@ -53,28 +57,52 @@ class FateApp(App[None]):
         super().__init__()
         self.config = config
         self.store = store
-        self.engine = engine
+        self.set_reactive(FateApp.engine, engine)
         self.engine_in_use = threading.Lock()
-        self.doing = "getting ready"  # what the loading of the model is doing
         self.failure: str | None = None  # why the app had to stop
+        self.seen_parameters: set[str] = set()  # choices whose parameters the reader has looked at
         self._begin = begin
         self._opening = opening
 
     def on_mount(self) -> None:
+        stories = self.stories()
+        if self.failure:
+            return
         self.push_screen(LibraryScreen())
         if self._opening is not None:
             self.begin_story(self._opening)
-        elif self._begin or not self.store.stories():
+        elif self._begin or not stories:
             self.push_screen(OpeningsScreen())
         if self.engine is None:
             self.call_after_refresh(self._load_engine)
 
+    def stories(self) -> list[StorySummary]:
+        """All stories; none, and the app ends, where the database cannot be read."""
+        try:
+            return self.store.stories()
+        except FateError as error:
+            self.fail(error)
+            return []
+
     def begin_story(self, opening: str) -> None:
         """Write down a new story and show it."""
-        self.show_story(self.store.new_story(opening.strip()))
+        try:
+            story_id = self.store.new_story(opening.replace("\r\n", "\n").strip())
+        except FateError as error:
+            self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
+        else:
+            self.show_story(story_id)
 
     def show_story(self, story_id: str) -> None:
-        self.push_screen(WritingScreen(self.store.path(story_id)))
+        try:
+            self.push_screen(WritingScreen(self.store.path(story_id)))
+        except FateError as error:
+            self.fail(error)
+
+    def fail(self, error: FateError) -> None:
+        """End the app, and let the command line say why."""
+        self.failure = str(error)
+        self.exit(return_code=1)
 
     def playthrough(self, story_id: str) -> Playthrough:
         """A story ready to be played, once the engine is there."""
@@ -104,26 +132,17 @@ class FateApp(App[None]):
                 progress=lambda doing: self.post_message(EngineProgress(doing)),
             )
         except FateError as error:
-            self.post_message(EngineFailed(str(error)))
+            self.post_message(EngineFailed(error))
         except Exception as error:  # whatever it was, the reader must not wait for ever
-            self.post_message(EngineFailed(f"The model could not be loaded: {error!r}."))
+            self.post_message(EngineFailed(FateError(f"The model could not be loaded: {error!r}.")))
         else:
             self.post_message(EngineReady(engine))
 
     def on_engine_progress(self, message: EngineProgress) -> None:
-        self.engine_in_use = threading.Lock()
         self.doing = message.doing
-        self._tell_writing_screen()
 
     def on_engine_ready(self, message: EngineReady) -> None:
         self.engine = message.engine
-        self._tell_writing_screen()
 
     def on_engine_failed(self, message: EngineFailed) -> None:
-        self.failure = message.sentence
-        self.exit(return_code=1)
-
-    def _tell_writing_screen(self) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, WritingScreen):
-                screen.engine_changed()
+        self.fail(message.error)

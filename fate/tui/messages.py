@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from fate.core.errors import FateError
 from fate.playthrough import Offer
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ class EngineReady(Message):
 class EngineFailed(Message):
     """The model cannot be used."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, error: FateError) -> None:
         super().__init__()
-        self.sentence = sentence
+        self.error = error
 
 
 class Offered(Message, bubble=False):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-# Marks that turn the direction of everything after them, the screen's own text included.
-_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+# Marks that turn the direction of what follows, the screen's own text included, or break its lines.
+_TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 
 
 def harmless(text: str) -> str:

@@ -42,6 +42,9 @@ def ranges(draw):
         ("muse_mode", "loud"),
         ("min_new_tokens", 57),
         ("max_new_tokens", 0),
+        ("max_new_tokens", 56.5),
+        ("top_k", True),
+        ("temperature", "hot"),
     ],
 )
 def test_settings_out_of_range_are_refused_with_their_name_and_value(field, value):

@@ -3,11 +3,12 @@ from random import Random
 
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import load
 from fate.engine.warping import Warper, inverse_cdf
-from tests.tiny_models import CONTEXT, FAMILIES
+from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, save_tiny_model
 
 OPENING = "Once upon a time there was a girl who kept a lantern."
 DRAWN = SettingsRanges().draw(Random(3), 3)
@@ -115,6 +116,45 @@ def test_settings_and_seeds_are_told_apart(engine):
     prompt = engine.encode(OPENING)
     rows = write(engine, prompt, [DRAWN[0]] * 3, (1, 1, 2)).rows
     assert rows[0].output_ids == rows[1].output_ids != rows[2].output_ids
+
+
+@pytest.fixture(scope="module")
+def sliding(tmp_path_factory):
+    """An engine whose model looks back at most 32 tokens."""
+    folder = save_tiny_model(tmp_path_factory.mktemp("sliding"))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": CONTEXT}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 32}
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    MistralForCausalLM(MistralConfig(vocab_size=VOCABULARY, **sizes, **heads, **ids)).save_pretrained(folder)
+    return load(str(folder))
+
+
+def test_a_model_with_a_sliding_window_goes_on_beyond_it(sliding):
+    prompt = sliding.encode(OPENING)
+    for turn in range(4):
+        rows = write(sliding, prompt).rows
+        kept = [row.output_ids for row in rows]
+        forget(sliding)
+        assert [row.output_ids for row in write(sliding, prompt).rows] == kept
+        prompt += rows[turn % 3].kept_ids
+    assert len(prompt) > 100
+
+
+def test_three_rows_share_one_reading_of_the_prompt(engine, monkeypatch):
+    seen = []
+    forward = engine._forward
+    monkeypatch.setattr(engine, "_forward", lambda tokens: seen.append(tuple(tokens.shape)) or forward(tokens))
+    prompt = engine.encode(OPENING)
+    longest = max(len(row.output_ids) for row in write(engine, prompt).rows)
+    assert seen == [(1, len(prompt))] + [(3, 1)] * (longest - 1)
+
+
+def test_what_looks_like_a_special_token_in_an_opening_is_only_text(engine):
+    opening = "She wrote </s> on the wall, and then </s>"
+    ids = engine.encode(opening)
+    assert engine.decode(ids) == opening
+    assert ids.count(0) == (1 if ids[0] == 0 else 0)
 
 
 class _Scripted(torch.nn.Module):

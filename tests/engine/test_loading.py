@@ -6,9 +6,10 @@ import sys
 
 import pytest
 import torch
+import transformers
 
 from fate.engine import EngineError, load
-from tests.tiny_models import CONTEXT, FAMILIES, tiny_model
+from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, tiny_model
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -51,7 +52,7 @@ def test_the_context_can_be_made_smaller_not_larger(tiny_folders):
 def test_progress_is_told_in_order(tiny_folders):
     told = []
     load(str(tiny_folders["gpt2"]), progress=told.append)
-    assert told == ["reading the tokenizer", "reading the weights", "taking fingerprints"]
+    assert told == ["reading the tokenizer", "reading the weights", "trying it", "taking fingerprints"]
 
 
 def copy(folder, to):
@@ -129,6 +130,37 @@ def test_a_tokenizer_that_is_larger_than_its_model_is_told(tiny_folders, tmp_pat
     small.resize_token_embeddings(300)
     small.save_pretrained(folder)
     assert "do not belong together" in sentence(folder)
+
+
+def other_model(folder, tiny_folders, model):
+    copy(tiny_folders["llama"], folder)
+    model.eval().save_pretrained(folder)
+    return folder
+
+
+def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path):
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    gpt = transformers.OpenAIGPTConfig(vocab_size=VOCABULARY, n_positions=256, n_embd=32, n_layer=2, n_head=4, **ids)
+    gpt_folder = other_model(tmp_path / "gpt", tiny_folders, transformers.OpenAIGPTLMHeadModel(gpt))
+    assert "other scores when it goes on" in sentence(gpt_folder)
+    mamba = transformers.MambaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, max_position_embeddings=256, **ids
+    )
+    mamba_folder = other_model(tmp_path / "mamba", tiny_folders, transformers.MambaForCausalLM(mamba))
+    assert "cannot go on from a text" in sentence(mamba_folder)
+
+
+def test_weights_that_are_no_numbers_are_told(tiny_folders, tmp_path):
+    model = tiny_model("llama")
+    torch.nn.init.constant_(model.model.layers[0].mlp.up_proj.weight, torch.nan)
+    assert "or none at all" in sentence(other_model(tmp_path / "m", tiny_folders, model))
+
+
+def test_a_model_that_reads_too_little_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 48}))
+    assert "reads only 48 tokens" in sentence(folder)
 
 
 def test_a_folder_without_a_tokenizer_is_told(tiny_folders, tmp_path):

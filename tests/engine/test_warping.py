@@ -29,7 +29,7 @@ def chain(scores, s, t):
 
 def batched(scores, drawn, t):
     logprobs, tokens = Warper(drawn)(scores, t)
-    return torch.zeros(scores.shape).scatter(-1, tokens, logprobs.exp())
+    return torch.zeros(scores.shape, dtype=torch.float64).scatter(-1, tokens, logprobs.exp())
 
 
 sampler_settings = st.builds(
@@ -57,7 +57,7 @@ def test_all_rows_at_once_equal_the_chain_of_transformers_warpers(vocabulary, da
     t = data.draw(st.integers(0, 30))
     got = batched(scores, drawn, t)
     for row, s in enumerate(drawn):
-        torch.testing.assert_close(got[row], chain(scores[row : row + 1], s, t)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(got[row], chain(scores[row : row + 1].double(), s, t)[0], atol=1e-5, rtol=0)
 
 
 @given(st.integers(0, 2**31))
@@ -76,7 +76,7 @@ def test_the_scores_are_not_changed_and_may_be_of_half_precision():
     before = scores.clone()
     logprobs, _ = Warper([SamplerSettings()] * 2)(scores, 0)
     assert torch.equal(scores, before)
-    assert logprobs.dtype == torch.float32
+    assert logprobs.dtype == torch.float64
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,7 +103,7 @@ def test_the_inverse_cdf_draws_from_the_warped_distribution(seed):
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.floats(0, 1, exclude_max=True))
 def test_the_inverse_cdf_never_draws_an_impossible_column(weights, u):
     weights[0] += 0.1
-    logprobs = torch.tensor([weights]).log().log_softmax(-1)
+    logprobs = torch.tensor([weights], dtype=torch.float64).log().log_softmax(-1)
     for uniform in (u, 0.0, 1 - 2**-53):
         column = inverse_cdf(logprobs, torch.tensor([uniform], dtype=torch.float64))
         assert logprobs[0, column[0, 0]] > -torch.inf

@@ -47,10 +47,17 @@ def test_a_path_and_an_address_name_the_same_file(tmp_path, location):
     store.close()
 
 
-@pytest.mark.parametrize("location", ["postgresql://localhost/fate", "sqlite://", "nonsense://"])
+@pytest.mark.parametrize("location", ["postgresql://localhost/fate", "sqlite://", "sqlite:///:memory:", "nonsense://"])
 def test_another_database_is_refused(location):
     with pytest.raises(StoreError, match="fate keeps its data in SQLite"):
         Store(location)
+
+
+def test_a_question_mark_in_a_name_is_part_of_the_name(tmp_path):
+    store = Store(tmp_path / "what?.db")
+    store.new_story("Once.")
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["what?.db"]
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):

@@ -1,5 +1,6 @@
 import sqlite3
 from dataclasses import replace
+from datetime import datetime
 from random import Random
 
 import pytest
@@ -36,7 +37,8 @@ def a_choice(story_id, name="a", parent=None, step=0, prompt=OPENING):
         cached_tokens=3,
         model=engine.info,
         candidates=tuple(
-            Candidate(f"{name}{slot}", slot, slot, "uniform", -1.5, row) for slot, row in enumerate(generation.rows)
+            Candidate(f"{name}{slot}", slot, slot, True, "uniform", -1.5, row)
+            for slot, row in enumerate(generation.rows)
         ),
     )
 
@@ -148,6 +150,24 @@ def test_the_latest_decision_stands_and_the_others_stay(store, tmp_path):
             [(choice.candidates[2].written.text, choice.candidates[i].written.text) for i in (0, 1)],
             key=lambda pair: pair[1],
         )
+
+
+def test_what_stands_does_not_hang_on_the_clock(store, monkeypatch):
+    choice = a_choice(store.new_story(OPENING))
+    store.add_choice(choice)
+    store.decide(choice, decided("chosen", "a0"))
+    later = Store(store.file)  # another start of the program, after the clock was set back
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("fate.store.store.datetime", Yesterday)
+    later.decide(choice, decided("undone"))
+    assert later.choice_of("a0").decision.kind == "undone"
+    assert later.open_choice(choice.story_id).id == choice.id
+    later.close()
 
 
 def test_stories_are_listed_last_played_first(store):

@@ -1,8 +1,11 @@
 import asyncio
 
+from textual import events
 from textual.widgets import Input, OptionList
 
+from fate.core.errors import FateError
 from fate.openings import openings
+from fate.store import StoreError
 from fate.tui.messages import EngineFailed
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
@@ -57,8 +60,8 @@ async def test_stories_are_listed_and_resumed(game, store):
         await pilot.pause()
         assert isinstance(app.screen, LibraryScreen)
         options = app.screen.query_one(OptionList)
-        assert "A new story about a key." in str(options.get_option_at_index(0).prompt)
-        assert "0 choices" in str(options.get_option_at_index(0).prompt)
+        assert "A new story about a key." in str(options.get_option_at_index(1).prompt)
+        assert "0 choices" in str(options.get_option_at_index(1).prompt)
         await pilot.press("down", "enter")
         await until_open(pilot)
         assert page(app) == "An old story about a door."
@@ -70,7 +73,7 @@ async def test_a_new_story_can_be_begun_from_the_library(game, store):
     async with app.run_test() as pilot:
         await pilot.press("n")
         assert isinstance(app.screen, OpeningsScreen)
-        await pilot.press("escape", "end", "enter")
+        await pilot.press("escape", "home", "enter")
         assert isinstance(app.screen, OpeningsScreen)
 
 
@@ -95,7 +98,39 @@ async def test_a_model_that_cannot_be_used_ends_the_app_with_its_sentence(game, 
     app = game(loaded=False)
     monkeypatch.setattr(app, "_load_engine", lambda: None)
     async with app.run_test():
-        app.post_message(EngineFailed("There is no such model."))
+        app.post_message(EngineFailed(FateError("There is no such model.")))
         await asyncio.sleep(0.1)
     assert app.failure == "There is no such model."
     assert app.return_code == 1
+
+
+async def test_keys_that_come_too_fast_begin_one_story(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        for _ in range(3):
+            app.screen.post_message(events.Key("enter", "\r"))
+        await until_open(pilot)
+        assert len(store.stories()) == 1
+        assert [type(screen) for screen in app.screen_stack[1:]] == [LibraryScreen, WritingScreen]
+
+
+async def test_a_database_that_fails_ends_the_app_with_its_sentence(game, store, monkeypatch):
+    def failing():
+        raise StoreError("The file is damaged.")
+
+    monkeypatch.setattr(store, "stories", failing)
+    app = game(opening=None, begin=False)
+    async with app.run_test():
+        await asyncio.sleep(0.1)
+    assert app.failure == "The file is damaged."
+    assert app.return_code == 1
+
+
+async def test_an_opening_of_several_lines_can_be_pasted(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("o")
+        app.screen.query_one(Input).post_message(events.Paste("A door.\n\nIt was\r\nred."))
+        await pilot.press("enter")
+        await until_open(pilot)
+        assert page(app) == "A door. It was red."

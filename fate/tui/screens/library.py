@@ -27,32 +27,42 @@ class LibraryScreen(Screen[None]):
 
     CSS_PATH = "library.tcss"
     BINDINGS = [
-        Binding("enter", "resume", "Resume", id="library.resume", tooltip="Go on with the story"),
+        Binding("enter", "open", "Open", priority=True, id="library.open", tooltip="Go on with this story"),
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
+        Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
     ]
 
     def compose(self) -> ComposeResult:
-        yield Bar("fate", "your stories")
+        yield Bar("fate")
         yield OptionList(id="stories", markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "doing", self._say_doing)
+        self.watch(self.app, "engine", self._say_doing)
+
+    def _say_doing(self) -> None:
+        self.query_one(Bar).say("your stories" if self.app.engine else f"{self.app.doing} …")
 
     def on_screen_resume(self) -> None:
-        stories = self.app.store.stories()
+        stories = self.app.stories()
         options = self.query_one("#stories", OptionList)
         options.clear_options()
-        options.add_options([Option(_line(story), id=story.id) for story in stories])
         options.add_option(Option(Content.styled("+ A new story", "bold"), id="new"))
-        options.highlighted = 0
+        options.add_options([Option(_line(story), id=story.id) for story in stories])
+        options.highlighted = min(1, len(stories))  # enter goes on with the last story
         options.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if not self.is_current:  # a second key, pressed before the screen could change
+            return
         if event.option_id == "new":
             self.action_new()
         elif event.option_id:
             self.app.show_story(event.option_id)
 
-    def action_resume(self) -> None:
+    def action_open(self) -> None:
         self.query_one("#stories", OptionList).action_select()
 
     def action_new(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from fate.tui.app import FateApp
 
 
+class OpeningInput(Input):
+    """One line that takes a pasted opening of several lines as one paragraph."""
+
+    def on_paste(self, event: events.Paste) -> None:
+        self.insert_text_at_cursor(" ".join(event.text.split()))
+        event.prevent_default()
+        event.stop()
+
+
 class OpeningsScreen(Screen[None]):
     """A list of openings over a line to type one's own."""
 
@@ -25,16 +35,17 @@ class OpeningsScreen(Screen[None]):
 
     CSS_PATH = "openings.tcss"
     BINDINGS = [
-        Binding("enter", "begin", "Begin", id="openings.begin", tooltip="Begin with this opening"),
+        Binding("enter", "begin", "Begin", priority=True, id="openings.begin", tooltip="Begin with this opening"),
         Binding("o", "own", "Your own", id="openings.own", tooltip="Type an opening of your own"),
         Binding("escape", "back", "Back", id="openings.back", tooltip="Back to where you came from"),
+        Binding("question_mark", "app.keys", "Keys", id="openings.keys", tooltip="Show what every key does"),
     ]
 
     def compose(self) -> ComposeResult:
-        yield Bar("A new story", "enter begins, o for your own")
+        yield Bar("A new story", "how does it begin?")
         yield OptionList(markup=False)
-        yield Input(placeholder="or press o and type your own beginning")
-        yield Footer(show_command_palette=False)
+        yield OpeningInput(placeholder="or press o and type your own beginning")
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self._openings = openings()
@@ -48,14 +59,14 @@ class OpeningsScreen(Screen[None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self._begin(self._openings[event.option_index].text)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.value.strip():
-            self._begin(event.value)
-        else:
-            self.notify("Type the first words of a story.")
-
     def action_begin(self) -> None:
-        self.query_one(OptionList).action_select()
+        typed = self.query_one(Input)
+        if not typed.has_focus:
+            self.query_one(OptionList).action_select()
+        elif typed.value.strip():
+            self._begin(typed.value)
+        else:
+            self.query_one(Bar).say("type the first words")
 
     def action_own(self) -> None:
         self.query_one(Input).focus()
@@ -67,5 +78,6 @@ class OpeningsScreen(Screen[None]):
             self.app.pop_screen()
 
     def _begin(self, opening: str) -> None:
-        self.app.pop_screen()
-        self.app.begin_story(opening)
+        if self.is_current:  # and not a second key, pressed before the screen could change
+            self.app.pop_screen()
+            self.app.begin_story(opening)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual import work
 from textual.app import ComposeResult
@@ -24,6 +24,7 @@ from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.story_view import StoryView
 
 if TYPE_CHECKING:
+    from fate.engine import Engine
     from fate.tui.app import FateApp
 
 GRACE = 0.25  # seconds that new candidates are on screen before they take keys
@@ -34,6 +35,14 @@ _CHOOSE = "Take this candidate into the story"
 # loading: no model yet. writing: candidates stream in. open: they wait for an answer.
 # deciding: an answer is being written down. ended: the story has its end.
 State = Literal["loading", "writing", "open", "deciding", "ended", "failed"]
+
+
+class Answer(NamedTuple):
+    """What the reader said of the candidates on the screen."""
+
+    position: int | None  # None: none of them is good
+    milliseconds: int  # from the moment they took keys
+    blind: bool  # the parameters had not been seen
 
 
 class WritingScreen(Screen[None]):
@@ -49,12 +58,15 @@ class WritingScreen(Screen[None]):
         Binding("left,up", "move(-1)", "Previous", show=False, id="writing.previous", tooltip="One card back"),
         Binding("right,down", "move(1)", "Next", show=False, id="writing.next", tooltip="One card on"),
         Binding("enter", "take", "Take", show=False, id="writing.take", tooltip="Take the marked candidate"),
-        Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three new ones"),
+        Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three others"),
         Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
+        Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
+        Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
         Binding("p", "parameters", "Parameters", id="writing.parameters", tooltip="Show or hide how each was sampled"),
         Binding("pageup", "scroll_story(-1)", "Scroll up", show=False, id="writing.up", tooltip="Read further up"),
         Binding("pagedown", "scroll_story(1)", "Scroll down", show=False, id="writing.down", tooltip="Read on below"),
-        Binding("q,escape", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
+        Binding("k", "scroll_card(-1)", "Card up", show=False, id="writing.card-up", tooltip="Marked card: up"),
+        Binding("j", "scroll_card(1)", "Card down", show=False, id="writing.card-down", tooltip="Marked card: down"),
     ]
 
     def __init__(self, path: Path) -> None:
@@ -64,11 +76,12 @@ class WritingScreen(Screen[None]):
         self._state: State = "loading"
         self._round = 0  # counts the offers; a message of an earlier one comes too late
         self._rows: tuple[Continuation, ...] = ()  # the candidates on the screen
+        self._offered = ""  # the id of their choice
         self._choice: Choice | None = None  # the same, once they are complete and on disk
         self._takes_keys = 0.0  # when the grace of these candidates is over
-        self._wish: int | None = None  # a candidate taken before it was complete
+        self._wish: Answer | None = None  # given before the candidates were complete
         self._parameters = False  # shown?
-        self._blind = True  # not seen since these candidates came
+        self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
         self._marked = 0
 
     def compose(self) -> ComposeResult:
@@ -77,12 +90,13 @@ class WritingScreen(Screen[None]):
         with Container(id="candidates"):
             for position in range(CANDIDATES):
                 yield CandidateCard(position)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self.query_one(StoryView).show(self._path)
-        self.action_mark(0)
-        self.engine_changed()
+        self._mark(0)
+        self.watch(self.app, "doing", self._say_doing)
+        self.watch(self.app, "engine", self._begin)
 
     # --- what is going on -------------------------------------------------------------------------
 
@@ -91,13 +105,14 @@ class WritingScreen(Screen[None]):
         """Whether complete candidates wait for an answer."""
         return self._state == "open"
 
-    def engine_changed(self) -> None:
-        """The app's engine came a step nearer, or is there."""
-        if self._playthrough is None and self.app.engine is not None:
+    def _say_doing(self, doing: str) -> None:
+        if self._state == "loading":
+            self.query_one(Bar).say(f"{doing} …")
+
+    def _begin(self, engine: Engine | None) -> None:
+        if engine is not None and self._playthrough is None:
             self._playthrough = self.app.playthrough(self._path.story_id)
             self._go_on()
-        elif self._state == "loading":
-            self.query_one(Bar).say(f"{self.app.doing} …")
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -106,13 +121,13 @@ class WritingScreen(Screen[None]):
             "writing": f"{choice} · writing …",
             "open": f"{choice} · which one?",
             "deciding": f"{choice} · keeping it …",
-            "ended": "r writes on · u undoes",
-            "failed": "stopped",
+            "ended": "the end",
+            "failed": "stopped · r tries again",
         }
         self.query_one(Bar).say(said[state])
         self.query_one("#candidates").set_class(state == "ended", "-hidden")
 
-    def _go_on(self, *, past_the_end: bool = False) -> None:
+    def _go_on(self) -> None:
         """Show where the story stands, and offer what may follow."""
         assert self._playthrough is not None
         self._round += 1
@@ -121,11 +136,10 @@ class WritingScreen(Screen[None]):
         self.query_one(StoryView).show(self._path)
         for card in self.query(CandidateCard):
             card.clear()
-        if self._path.ended and not past_the_end:
+        if self._path.ended and self._path.tip_id != self._past_the_end:
             self._enter("ended")
             return
-        self.action_mark(0)
-        self._blind = not self._parameters
+        self._mark(0)
         self._enter("writing")
         self._write(self._playthrough, self._round)
 
@@ -134,14 +148,18 @@ class WritingScreen(Screen[None]):
         worker, painted = get_current_worker(), 0.0
         try:
             with self.app.engine_in_use:  # the offer before this one may still be noticing that it is over
-                for offer in playthrough.offer(stop=lambda: self._wish is not None):
+                if worker.is_cancelled:
+                    return
+                for offer in playthrough.offer(stop=lambda: bool(self._wish)):
                     if worker.is_cancelled:
                         return
                     if offer.choice or time.monotonic() - painted >= REPAINT:
                         painted = time.monotonic()
                         self.post_message(Offered(round_, offer))
-        except (FateError, ValueError) as error:
+        except FateError as error:
             self.post_message(OfferFailed(round_, str(error)))
+        except Exception as error:  # a model can fail in any way; the story stands and can be gone on with
+            self.post_message(OfferFailed(round_, f"No candidates could be written: {error!r}."))
 
     def on_offered(self, message: Offered) -> None:
         if message.round != self._round:
@@ -149,10 +167,11 @@ class WritingScreen(Screen[None]):
         if not self._rows:
             self._takes_keys = time.monotonic() + GRACE
         self._rows, self._choice = message.offer.rows, message.offer.choice
+        self._offered = message.offer.choice_id
         self._show_candidates()
         if self._choice:
             self._enter("open")
-            if self._wish is not None:
+            if self._wish:
                 self._answer(self._wish)
 
     def on_offer_failed(self, message: OfferFailed) -> None:
@@ -161,19 +180,17 @@ class WritingScreen(Screen[None]):
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
 
     def _show_candidates(self) -> None:
+        if self._parameters:
+            self.app.seen_parameters.add(self._offered)
         for card, row in zip(self.query(CandidateCard), self._rows, strict=False):
             card.show(row, parameters=self._parameters)
 
     # --- what the reader does ---------------------------------------------------------------------
 
     def action_choose(self, position: int) -> None:
-        if not self._rows or time.monotonic() < self._takes_keys:
-            return
-        if self._state == "open":
-            self._answer(position)
-        elif self._state == "writing" and self._rows[position].text:
-            self.action_mark(position)
-            self._wish = position  # the engine ends the candidates where they are, see on_offered
+        if self._rows and (self._state == "open" or self._rows[position].text):
+            self._mark(position)
+            self._give(position)
 
     def action_take(self) -> None:
         self.action_choose(self._marked)
@@ -183,72 +200,82 @@ class WritingScreen(Screen[None]):
 
     def action_reroll(self) -> None:
         if self._state == "ended":
-            self._go_on(past_the_end=True)
-        elif self._state == "open" and time.monotonic() >= self._takes_keys:
-            self._answer(None)
+            self._past_the_end = self._path.tip_id
+            self._go_on()
+        elif self._state == "failed":
+            self._go_on()
+        else:
+            self._give(None)
 
-    def action_undo(self) -> None:
-        if self._state in ("writing", "open", "ended") and self._wish is None:
-            self.workers.cancel_group(self, "offer")
-            self._round += 1
-            self._enter("deciding")
-            self._write_down_undo()
+    async def action_undo(self) -> None:
+        if self._playthrough is None or self._state == "deciding" or self._wish:
+            return
+        try:
+            undone = await asyncio.to_thread(self._playthrough.undo)
+        except FateError as error:
+            self._tell_not_kept(error)
+        else:
+            if undone:
+                self._go_on()
+            else:
+                self.query_one(Bar).say("this is where the story begins")
 
-    def action_mark(self, position: int) -> None:
+    def _mark(self, position: int) -> None:
         self._marked = position % CANDIDATES
         for card in self.query(CandidateCard):
             card.mark(card.position == self._marked)
 
     def action_move(self, by: int) -> None:
-        self.action_mark(self._marked + by)
+        self._mark(self._marked + by)
 
     def action_parameters(self) -> None:
         self._parameters = not self._parameters
-        self._blind = self._blind and not self._parameters
         self._show_candidates()
 
     def action_scroll_story(self, by: int) -> None:
         story = self.query_one(StoryView)
         story.scroll_relative(y=by * max(1, story.size.height - 1))
 
+    def action_scroll_card(self, by: int) -> None:
+        self.query(CandidateCard)[self._marked].scroll_relative(y=by)
+
     def action_leave(self) -> None:
         self.app.pop_screen()
 
     # --- writing it down --------------------------------------------------------------------------
 
-    def _answer(self, position: int | None) -> None:
-        """Take the candidate at a position, or none of them."""
+    def _give(self, position: int | None) -> None:
+        """Answer with the candidate at a position, or with none of them."""
+        now = time.monotonic()
+        if not self._rows or now < self._takes_keys:
+            return
+        answer = Answer(position, round((now - self._takes_keys) * 1000), self._offered not in self.app.seen_parameters)
+        if self._state == "open":
+            self._answer(answer)
+        elif self._state == "writing" and not self._wish:
+            self._wish = answer  # the engine ends the candidates where they are, see on_offered
+
+    def _answer(self, answer: Answer) -> None:
         assert self._choice is not None
-        waited = max(0.0, time.monotonic() - self._takes_keys)
         self._enter("deciding")
-        self._write_down(self._choice, position, round(waited * 1000))
+        self._write_down(self._choice, answer)
 
     @work(group="decide")
-    async def _write_down(self, choice: Choice, position: int | None, milliseconds: int) -> None:
+    async def _write_down(self, choice: Choice, answer: Answer) -> None:
         assert self._playthrough is not None
+        position, milliseconds, blind = answer
         try:
             if position is None:
-                await asyncio.to_thread(self._playthrough.reroll, choice, milliseconds, blind=self._blind)
+                await asyncio.to_thread(self._playthrough.reroll, choice, milliseconds, blind=blind)
             else:
                 candidate = choice.candidates[position]
-                await asyncio.to_thread(self._playthrough.choose, choice, candidate, milliseconds, blind=self._blind)
+                await asyncio.to_thread(self._playthrough.choose, choice, candidate, milliseconds, blind=blind)
         except FateError as error:
-            self._not_kept(error)
+            self._tell_not_kept(error)
+            self._wish = None
+            self._enter("open")
         else:
             self._go_on()
 
-    @work(group="decide")
-    async def _write_down_undo(self) -> None:
-        assert self._playthrough is not None
-        try:
-            if not await asyncio.to_thread(self._playthrough.undo):
-                self.notify("This is where the story begins.")
-        except FateError as error:
-            self._not_kept(error)
-        else:
-            self._go_on()
-
-    def _not_kept(self, error: FateError) -> None:
-        self._wish = None
-        self._enter("open")
+    def _tell_not_kept(self, error: FateError) -> None:
         self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)

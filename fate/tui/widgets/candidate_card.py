@@ -13,8 +13,6 @@ from fate.core.choice import Continuation
 from fate.core.sampling import SamplerSettings
 from fate.tui.text import harmless
 
-_ENDINGS = {"eos": "the story ends here", "cancelled": "stopped here"}
-
 
 class CandidateCard(VerticalScroll, can_focus=False):
     """The text of one candidate under its key, streaming; its parameters on demand."""
@@ -29,6 +27,7 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def __init__(self, position: int) -> None:
         super().__init__(id=f"card-{position}")
         self.position = position
+        self._note = ""
         self.mark(False)
 
     def compose(self) -> ComposeResult:
@@ -37,21 +36,27 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def mark(self, marked: bool) -> None:
         """The marked card is the one that enter takes."""
         self.set_class(marked, "-marked")
-        self.border_title = f"▶ {self.position + 1}" if marked else f"{self.position + 1}"
+        self._show_title()
 
     def clear(self) -> None:
         self.query_one(Static).update("")
-        self.border_subtitle = ""
+        self._note = ""
+        self._show_title()
+        self.scroll_home(animate=False)
 
     def show(self, row: Continuation, *, parameters: bool) -> None:
         writing = row.finish_reason is None
         text = harmless(row.text.removesuffix("\ufffd") if writing else row.text).lstrip()
-        ending = _ENDINGS.get(row.finish_reason or "", "")
         content = Content.assemble(text, ("▏" if writing else "", "dim"))
         if row.finish_reason == "eos":
             content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))
         self.query_one(Static).update(content)
-        self.border_subtitle = Content(describe(row.settings) if parameters else ending)
+        self._note = describe(row.settings) if parameters else ""
+        self._show_title()
+
+    def _show_title(self) -> None:
+        number = f"▶ {self.position + 1}" if self.has_class("-marked") else f"{self.position + 1}"
+        self.border_title = f"{number} {self._note}".strip()
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

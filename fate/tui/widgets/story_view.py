@@ -22,6 +22,12 @@ class StoryView(VerticalScroll, can_focus=False):
         before = path.text.removesuffix(newest) if newest else path.text
         parts: list[Content | tuple[str, str]] = [Content(harmless(before)), (harmless(newest), "bold")]
         if path.ended:
-            parts.append(("\n\n— the end —", "italic"))
+            parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
+        self._to_the_end()
+
+    def on_resize(self) -> None:
+        self._to_the_end()
+
+    def _to_the_end(self) -> None:
         self.call_after_refresh(self.scroll_end, animate=False)

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("choice_id", sa.String, sa.ForeignKey("choice.id"), nullable=False, index=True),
         sa.Column("slot", sa.Integer, nullable=False),
         sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("shown", sa.Boolean, nullable=False),
         sa.Column("text", sa.String, nullable=False),
         sa.Column("temperature", sa.Float, nullable=False),
         sa.Column("top_k", sa.Integer, nullable=False),
@@ -90,9 +91,9 @@ def upgrade() -> None:
         """
         CREATE VIEW standing_decision AS
         SELECT d.* FROM decision d
-        WHERE d.rowid = (
-            SELECT l.rowid FROM decision l WHERE l.choice_id = d.choice_id
-            ORDER BY l.created_at DESC, l.rowid DESC LIMIT 1
+        WHERE d.id = (
+            SELECT l.id FROM decision l WHERE l.choice_id = d.choice_id
+            ORDER BY l.created_at DESC, l.id DESC LIMIT 1
         )
         """
     )
@@ -103,7 +104,7 @@ def upgrade() -> None:
         FROM standing_decision d
         JOIN choice ch ON ch.id = d.choice_id
         JOIN candidate c ON c.id = d.candidate_id
-        JOIN candidate r ON r.choice_id = ch.id AND r.id <> c.id
+        JOIN candidate r ON r.choice_id = ch.id AND r.id <> c.id AND r.text <> c.text
         WHERE d.kind = 'chosen'
         """
     )
