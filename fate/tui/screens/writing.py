@@ -130,6 +130,7 @@ class WritingScreen(Screen[None]):
     def _go_on(self) -> None:
         """Show where the story stands, and offer what may follow."""
         assert self._playthrough is not None
+        self.workers.cancel_group(self, "offer")
         self._round += 1
         self._path = self._playthrough.path
         self._rows, self._choice, self._wish = (), None, None
@@ -143,7 +144,7 @@ class WritingScreen(Screen[None]):
         self._enter("writing")
         self._write(self._playthrough, self._round)
 
-    @work(thread=True, exclusive=True, group="offer")
+    @work(thread=True, group="offer")
     def _write(self, playthrough: Playthrough, round_: int) -> None:
         worker, painted = get_current_worker(), 0.0
         try:
