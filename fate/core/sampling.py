@@ -64,6 +64,10 @@ class SamplerSettings:
         """The Muse's damp in force at generated position ``t`` (0-based)."""
         return ramp(t, self.muse_damp, self.muse_damp_initial, self.muse_damp_ramp_tokens)
 
+    def summary(self) -> str:
+        """The parameters that differ from candidate to candidate, on one short line."""
+        return f"t {self.temperature:.2f} k {self.top_k} typ {self.typical_p:.2f} damp {self.muse_damp:.2f}"
+
 
 def ramp(t: int, damp: float, initial: float, tokens: int) -> float:
     """d(t) = initial + min(t / tokens, 1) · (damp − initial); ``damp`` where ``tokens`` is 0."""

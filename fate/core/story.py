@@ -17,6 +17,10 @@ class StorySummary:
     steps: int  # choices on the reader's path
     played_at: datetime  # UTC
 
+    @property
+    def length(self) -> str:
+        return "1 choice" if self.steps == 1 else f"{self.steps} choices"
+
 
 @dataclass(frozen=True, slots=True)
 class Path:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, text, true
 from sqlmodel import Session, col, func, select
 
 from fate.core import choice as core
@@ -59,7 +59,8 @@ class Store:
     # --- stories ----------------------------------------------------------------------------------
 
     def new_story(self, opening: str) -> str:
-        """Begin a story; returns its id."""
+        """Begin a story; returns its id. White space around the opening is not kept."""
+        opening = opening.replace("\r\n", "\n").strip()
         now = self._now()
         story = tables.Story(id=_new_id(), title=title_of(opening), opening=opening, created_at=now, played_at=now)
         story_id = story.id
@@ -179,11 +180,12 @@ class Store:
             tip = session.get_one(tables.Candidate, story.tip_id)
             return _choice_value(session, session.get_one(tables.Choice, tip.choice_id))
 
-    def choices(self) -> Iterator[core.Choice]:
-        """Every choice that was ever offered, in the order of time; one in memory at once."""
+    def choices(self, story_id: str | None = None) -> Iterator[core.Choice]:
+        """Every choice that was ever offered, or those of one story, in the order of time; one in memory at once."""
+        of_story = col(tables.Choice.story_id) == story_id if story_id else true()
         with self._reading() as session:
             ids = session.exec(
-                select(tables.Choice.id).order_by(col(tables.Choice.created_at), col(tables.Choice.id))
+                select(tables.Choice.id).where(of_story).order_by(col(tables.Choice.created_at), col(tables.Choice.id))
             ).all()
         for choice_id in ids:
             with self._reading() as session:

@@ -87,7 +87,7 @@ class FateApp(App[None]):
     def begin_story(self, opening: str) -> None:
         """Write down a new story and show it."""
         try:
-            story_id = self.store.new_story(opening.replace("\r\n", "\n").strip())
+            story_id = self.store.new_story(opening)
         except FateError as error:
             self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
         else:

@@ -12,8 +12,8 @@ from textual.widgets import Footer, OptionList
 from textual.widgets.option_list import Option
 
 from fate.core.story import StorySummary
+from fate.core.text import harmless
 from fate.tui.screens.openings import OpeningsScreen
-from fate.tui.text import harmless
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -70,6 +70,5 @@ class LibraryScreen(Screen[None]):
 
 
 def _line(story: StorySummary) -> Content:
-    steps = "1 choice" if story.steps == 1 else f"{story.steps} choices"
     played = f"{story.played_at.astimezone():%Y-%m-%d %H:%M}"
-    return Content.assemble(harmless(story.title), "\n", (f"{steps} · {played}", "dim"))
+    return Content.assemble(harmless(story.title), "\n", (f"{story.length} · {played}", "dim"))

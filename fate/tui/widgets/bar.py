@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Static
 
-from fate.tui.text import harmless
+from fate.core.text import harmless
 
 
 class Bar(Horizontal):

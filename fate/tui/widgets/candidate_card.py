@@ -10,8 +10,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from fate.core.choice import Continuation
-from fate.core.sampling import SamplerSettings
-from fate.tui.text import harmless
+from fate.core.text import harmless
 
 
 class CandidateCard(VerticalScroll, can_focus=False):
@@ -51,7 +50,7 @@ class CandidateCard(VerticalScroll, can_focus=False):
         if row.finish_reason == "eos":
             content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))
         self.query_one(Static).update(content)
-        self._note = describe(row.settings) if parameters else ""
+        self._note = row.settings.summary() if parameters else ""
         self._show_title()
 
     def _show_title(self) -> None:
@@ -61,8 +60,3 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         self.post_message(self.Picked(self.position))
-
-
-def describe(settings: SamplerSettings) -> str:
-    """The parameters that differ from candidate to candidate, on one short line."""
-    return f"t {settings.temperature:.2f} k {settings.top_k} typ {settings.typical_p:.2f} damp {settings.muse_damp:.2f}"

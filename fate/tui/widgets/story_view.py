@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from fate.core.story import Path
-from fate.tui.text import harmless
+from fate.core.text import harmless
 
 
 class StoryView(VerticalScroll, can_focus=False):

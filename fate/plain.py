@@ -1,0 +1,122 @@
+"""The game as numbered lines and typed answers: for screen readers, pipes and scripts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
+
+from fate.core.choice import Choice
+from fate.core.story import StorySummary
+from fate.core.text import harmless
+
+if TYPE_CHECKING:
+    from fate.openings import Opening
+    from fate.playthrough import Playthrough
+
+HELP = "1, 2 or 3 takes a candidate, r writes others, u goes back, p tells the parameters, q leaves"
+
+
+class Plain:
+    """Reads answers from one stream and writes lines to another; the end of the input leaves the game."""
+
+    def __init__(self, answers: TextIO = sys.stdin, out: TextIO = sys.stdout) -> None:
+        self._answers = answers
+        self._out = out
+
+    def say(self, *lines: str) -> None:
+        for line in lines:
+            print(harmless(line), file=self._out, flush=True)
+
+    def ask(self, question: str) -> str | None:
+        """The next line of the input without spaces around it; None at its end."""
+        print(f"{question} > ", end="", file=self._out, flush=True)
+        line = self._answers.readline()
+        if not self._answers.isatty():
+            self.say("" if line else "(end of input)")
+        return line.strip() if line else None
+
+    def choose_story(self, stories: Iterable[StorySummary]) -> str | None:
+        """The id of a story to go on with; None for a new one, or at the end of the input."""
+        listed = list(stories)
+        self.say(*(f"{number}. {story.title} ({story.length})" for number, story in enumerate(listed, 1)))
+        answer = self._number("Number of a story, or enter for a new one", len(listed))
+        return listed[int(answer) - 1].id if answer else None
+
+    def choose_opening(self, openings: Iterable[Opening]) -> str | None:
+        """The text of an opening that was picked by number, or typed; None at the end of the input."""
+        listed = list(openings)
+        self.say(*(f"{number}. {opening.genre}: {opening.text}" for number, opening in enumerate(listed, 1)))
+        while (answer := self.ask("Number of an opening, or the first words of your own")) is not None:
+            if answer.isdecimal() and 1 <= int(answer) <= len(listed):
+                return listed[int(answer) - 1].text
+            if answer and not answer.isdecimal():
+                return answer
+        return None
+
+    def play(self, playthrough: Playthrough) -> None:
+        """Offer and ask until the reader leaves."""
+        self.say(playthrough.path.text, "")
+        past_the_end = None
+        while True:
+            path = playthrough.path
+            if path.ended and path.tip_id != past_the_end:
+                answer = self.ask("The end. r writes on, u goes back, q leaves")
+                if answer == "r":
+                    past_the_end = path.tip_id
+                elif answer == "u":
+                    self._undo(playthrough)
+                elif answer in (None, "q"):
+                    return
+                continue
+            *_, last = playthrough.offer()
+            assert last.choice is not None
+            if not self._answer(playthrough, last.choice):
+                return
+
+    def _answer(self, playthrough: Playthrough, choice: Choice) -> bool:
+        """Ask about one choice until it is answered; False when the reader leaves."""
+        for candidate in choice.candidates:
+            text = candidate.written.text.strip() or "(nothing more)"
+            end = " The end." if candidate.written.finish_reason == "eos" else ""
+            self.say(f"{candidate.position + 1}. {text}{end}", "")
+        began, blind = time.monotonic(), True
+
+        def waited() -> int:
+            return round((time.monotonic() - began) * 1000)
+
+        while True:
+            answer = self.ask(f"Choice {choice.step + 1}")
+            if answer in ("1", "2", "3"):
+                candidate = choice.candidates[int(answer) - 1]
+                playthrough.choose(choice, candidate, waited(), blind=blind)
+                self.say(f"Kept: {candidate.written.text.strip()}", "")
+                return True
+            if answer == "r":
+                playthrough.reroll(choice, waited(), blind=blind)
+                self.say("Kept as none good.", "")
+                return True
+            if answer == "u":
+                self._undo(playthrough)
+                return True
+            if answer == "p":
+                blind = False
+                for candidate in choice.candidates:
+                    self.say(f"{candidate.position + 1}. {candidate.written.settings.summary()}")
+            elif answer in (None, "q"):
+                return False
+            else:
+                self.say(HELP)
+
+    def _undo(self, playthrough: Playthrough) -> None:
+        if playthrough.undo():
+            self.say("Back to the choice before.", "", playthrough.path.text, "")
+        else:
+            self.say("This is where the story begins.")
+
+    def _number(self, question: str, highest: int) -> str | None:
+        while answer := self.ask(question):
+            if answer.isdecimal() and 1 <= int(answer) <= highest:
+                return answer
+        return None

@@ -1,0 +1,55 @@
+"""Write stored candidates again, and say whether they come out the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fate.core.choice import Candidate, Choice, Continuation
+
+if TYPE_CHECKING:
+    from fate.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one candidate.
+
+    ``matched`` counts the tokens, from the first, that are the same as the stored ones; ``difference`` is the
+    largest absolute difference of their log-probabilities under the raw model, in nats. ``same_environment``
+    says whether everything was as it had been: weights, tokenizer, precision, device, threads and libraries.
+    """
+
+    choice: Choice
+    candidate: Candidate
+    matched: int
+    difference: float
+    same_environment: bool
+
+    @property
+    def identical(self) -> bool:
+        return self.matched == len(self.candidate.written.output_ids)
+
+
+def replay(engine: Engine, choice: Choice) -> Iterator[Replayed]:
+    """Generate a choice again from its stored prompt, settings and seeds, and compare each candidate.
+
+    A candidate that was cut off is compared as far as it goes. Raises ValueError where the prompt does not fit
+    the engine's context.
+    """
+    stored = [candidate.written for candidate in choice.candidates]
+    generation = engine.generate(choice.prompt_ids, [w.settings for w in stored], [w.seed for w in stored])
+    for _ in range(max(len(written.output_ids) for written in stored)):
+        generation.step()
+    for candidate, again in zip(choice.candidates, generation.rows, strict=True):
+        matched = _matching(candidate.written, again)
+        pairs = zip(candidate.written.logprobs[:matched], again.logprobs[:matched], strict=True)
+        difference = max((abs(a - b) for a, b in pairs), default=0.0)
+        yield Replayed(choice, candidate, matched, difference, choice.model.id == engine.info.id)
+
+
+def _matching(stored: Continuation, again: Continuation) -> int:
+    both = zip(stored.output_ids, again.output_ids, strict=False)
+    shorter = min(len(stored.output_ids), len(again.output_ids))
+    return next((i for i, (a, b) in enumerate(both) if a != b), shorter)

@@ -1,0 +1,105 @@
+import io
+import subprocess
+from random import Random
+
+import pytest
+
+from fate.core.sampling import SettingsRanges
+from fate.openings import openings
+from fate.plain import HELP, Plain
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from fate.store import Store
+from tests.fakes import TEXTS, FakeEngine
+from tests.terminal import FATE
+
+OPENING = "The old man looked at the sea."
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "fate.db")
+    yield store
+    store.close()
+
+
+def play(store, typed, engine=None):
+    """What the game says to these answers, and where the story stands then."""
+    out = io.StringIO()
+    story = store.new_story(OPENING)
+    game = Playthrough(store, engine or FakeEngine(), UniformPolicy(SettingsRanges()), story, rng=Random(0))
+    Plain(io.StringIO(typed), out).play(game)
+    return out.getvalue(), store.path(story)
+
+
+def decisions(store):
+    return [choice.decision.kind if choice.decision else None for choice in store.choices()]
+
+
+def test_answers_are_choices(store):
+    said, path = play(store, "2\n1\nq\n")
+    assert path.passages == (TEXTS[1], TEXTS[0])
+    assert said.startswith(OPENING)
+    for number, text in enumerate(TEXTS, 1):
+        assert f"{number}.{text}" in said
+    assert decisions(store) == ["chosen", "chosen", None]
+
+
+def test_the_end_of_the_input_leaves_and_loses_nothing(store):
+    _, path = play(store, "3\n")
+    assert path.passages == (TEXTS[2],)
+
+
+def test_reroll_and_undo_are_the_same_as_on_the_screen(store):
+    said, path = play(store, "r\n1\nu\n2\nu\nu\nu\n")
+    assert path.passages == ()
+    assert "This is where the story begins." in said
+    assert decisions(store) == ["undone", "undone", None, None]  # two that were not answered
+
+
+def test_parameters_are_told_and_the_decision_knows_it(store):
+    said, _ = play(store, "1\np\n1\nq\n")
+    settings = list(store.choices())[1].candidates[0].written.settings
+    assert f"1. {settings.summary()}" in said
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True, False]
+
+
+def test_anything_else_tells_the_answers_there_are(store):
+    said, path = play(store, "4\nhello\n\nq\n")
+    assert said.count(HELP) == 3
+    assert path.passages == ()
+
+
+def test_an_ending_may_be_gone_beyond(store):
+    said, path = play(store, "1\nr\n2\nq\n", FakeEngine(reasons=("eos", "sentence", "sentence")))
+    assert "The end. r writes on" in said
+    assert path.passages == (TEXTS[0], TEXTS[1])
+
+
+def test_control_characters_are_shown_not_obeyed(store):
+    said, _ = play(store, "q\n", FakeEngine([" \x1b[31mred", " \x07", " x"]))
+    assert "\x1b" not in said
+    assert "␛[31mred" in said
+
+
+def test_stories_and_openings_are_picked_by_number():
+    out = io.StringIO()
+    assert Plain(io.StringIO("99\n2\n"), out).choose_opening(openings()) == openings()[1].text
+    assert Plain(io.StringIO("A door opened.\n"), out).choose_opening(openings()) == "A door opened."
+    assert Plain(io.StringIO(""), out).choose_opening(openings()) is None
+    assert f"1. {openings()[0].genre}: {openings()[0].text}" in out.getvalue()
+
+
+def test_the_command_plays_through_a_pipe(tiny_folders, tmp_path):
+    options = ("--plain", "--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
+    first = subprocess.run(
+        [FATE, "play", OPENING, *options], input="1\nq\n", capture_output=True, text=True, check=False
+    )
+    assert first.returncode == 0, first.stderr
+    again = subprocess.run([FATE, *options], input="1\n2\nr\nr\nq\n", capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "1. The old man looked at the sea. (1 choice)" in again.stdout
+    store = Store(tmp_path / "fate.db")
+    assert len(store.stories()) == 1
+    assert len([choice for choice in store.choices() if choice.decision]) >= 2
+    store.close()

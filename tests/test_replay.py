@@ -1,0 +1,105 @@
+import subprocess
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from fate.core.sampling import SettingsRanges
+from fate.engine import load
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from fate.replay import replay
+from fate.store import Store
+from tests.terminal import FATE
+
+OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "fate.db")
+    yield store
+    store.close()
+
+
+def play(store, engine, keys, story=None, seed=0):
+    """Choose, reroll (r), undo (u), or take candidates before they are complete (c)."""
+    story = story or store.new_story(OPENING)
+    game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(seed))
+    for key in keys:
+        if key == "u":
+            game.undo()
+            continue
+        asked = iter(range(100))
+        offers = game.offer(stop=lambda key=key, asked=asked: key == "c" and next(asked) >= 7)
+        choice = list(offers)[-1].choice
+        if key == "r":
+            game.reroll(choice, 300, blind=True)
+        else:
+            game.choose(choice, choice.candidates["123".find(key) % 3], 300, blind=True)
+    return story
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox", "bloom", "gpt2"])
+def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(store, tiny_folders, family):
+    engine = load(str(tiny_folders[family]), context=240)  # shorter than the story
+    story = play(store, engine, "12r3u1c22uu3")
+    play(store, load(str(tiny_folders[family]), context=240), "r121", story, seed=1)
+    fresh = load(str(tiny_folders[family]), context=240)
+    results = [result for choice in store.choices(story) for result in replay(fresh, choice)]
+    assert len(results) > 30
+    assert all(result.identical and result.same_environment for result in results)
+    assert max(result.difference for result in results) < 1e-4
+
+
+def test_another_precision_says_where_it_parted_and_by_how_much(store, tiny_folders):
+    engine = load(str(tiny_folders["llama"]))
+    story = play(store, engine, "123123")
+    engine.model.bfloat16()
+    engine.info = replace(engine.info, id="other", precision="bfloat16")
+    engine.cache, engine.read = None, []
+    results = [result for choice in store.choices(story) for result in replay(engine, choice)]
+    assert not any(result.same_environment for result in results)
+    assert any(0 < result.difference < 1 for result in results)
+    for result in results:
+        assert 0 <= result.matched <= len(result.candidate.written.output_ids)
+
+
+def run(*arguments):
+    return subprocess.run([FATE, "replay", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_command_replays_the_last_story_or_all(store, tiny_folders, tmp_path):
+    engine = load(str(tiny_folders["gpt2"]))
+    play(store, engine, "12")
+    last = play(store, engine, "123")
+    store.close()
+    options = ("--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
+    for arguments, count in ((), 9), ((last[:6],), 9), (("--all",), 15):
+        done = run(*arguments, *options)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{count} candidates identical, 0 parted, 0 written by another model\n"
+    assert run("nothing", *options).stderr.startswith("fate: There is no story whose id begins with 'nothing'")
+    other = run("--all", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db"))
+    assert other.stdout == "0 candidates identical, 0 parted, 15 written by another model\n"
+
+
+def test_a_changed_token_fails_the_command_and_is_named(store, tiny_folders, tmp_path):
+    engine = load(str(tiny_folders["gpt2"]))
+    play(store, engine, "1")
+    (choice,) = store.choices()
+    first = choice.candidates[0]
+    ids = (*first.written.output_ids[:2], first.written.output_ids[2] + 1, *first.written.output_ids[3:])
+    forged = replace(
+        choice,
+        id="forged",
+        candidates=tuple(
+            replace(c, id=f"forged{c.slot}", written=replace(c.written, output_ids=ids) if c is first else c.written)
+            for c in choice.candidates
+        ),
+    )
+    store.add_choice(forged)
+    store.close()
+    done = run("--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
+    assert done.returncode == 1
+    assert "step 0 candidate 1: parted after 2 of" in done.stdout
