@@ -67,7 +67,7 @@ class Recipe:
     intermediate: int = 896
     context: int = 512
     batch: int = 16  # rows of `context` tokens
-    tokens: int = 24_000_000
+    tokens: int = 14_745_600  # 1,800 steps
     warmup: int = 100  # steps
     decay: float = 0.4  # the last share of the tokens, in which the learning rate falls to zero
     lr_muon: float = 0.02

@@ -66,7 +66,10 @@ class SamplerSettings:
 
     def summary(self) -> str:
         """The parameters that differ from candidate to candidate, on one short line."""
-        return f"t {self.temperature:.2f} k {self.top_k} typ {self.typical_p:.2f} damp {self.muse_damp:.2f}"
+        temperature, typical, damp = (
+            f"{value:.2f}".removeprefix("0") for value in (self.temperature, self.typical_p, self.muse_damp)
+        )
+        return f"t {temperature} k {self.top_k} typ {typical} damp {damp}"
 
 
 def ramp(t: int, damp: float, initial: float, tokens: int) -> float:

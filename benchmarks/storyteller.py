@@ -1,0 +1,108 @@
+"""How a model's text reads inside fate, in numbers: ``python benchmarks/storyteller.py [MODEL] [--corpus FOLDER]``.
+
+Every shipped opening is continued for a few steps with the default ranges, a random candidate chosen at each, and
+what comes out is counted. With ``--corpus``, the folder that the model was trained on, also what was copied from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+from pathlib import Path
+from random import Random
+
+from fate.config import read_config
+from fate.core.choice import Continuation
+from fate.core.story import prompt_window
+from fate.engine import Engine, load
+from fate.openings import openings
+from fate.paths import storyteller
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+def play(engine: Engine, steps: int, rng: Random) -> list[list[tuple[Continuation, ...]]]:
+    """For each opening, the candidates of each step along a random path."""
+    ranges, stories = read_config().ranges.settings_ranges(), []
+    for opening in openings():
+        ids, offered = engine.encode(opening.text), []
+        for _ in range(steps):
+            drawn = ranges.draw(rng, 3)
+            prompt = prompt_window(ids, engine.context - drawn[0].max_new_tokens)
+            generation = engine.generate(prompt, drawn, [rng.randrange(2**63) for _ in drawn])
+            while not generation.done:
+                generation.step()
+            offered.append(tuple(generation.rows))
+            ids = prompt + rng.choice(generation.rows).kept_ids
+        stories.append(offered)
+    return stories
+
+
+def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) -> dict[str, float]:
+    """Shares of candidates, or of n-grams, in [0, 1]."""
+    rows = [row for story in stories for step in story for row in step]
+    repeated = total = 0
+    for row in rows:
+        found = ngrams(words(row.text), 3)
+        repeated += len(found) - len(set(found))
+        total += len(found)
+    alike = pairs = 0.0
+    for story in stories:
+        for step in story:
+            sets = [set(words(row.text)) for row in step]
+            for a in range(3):
+                for b in range(a):
+                    alike += len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b]))
+                    pairs += 1
+    results = {
+        "candidates": len(rows),
+        "words in a candidate": sum(len(words(row.text)) for row in rows) / len(rows),
+        "end with a sentence": sum(row.finish_reason in ("sentence", "eos") for row in rows) / len(rows),
+        "end the story": sum(row.finish_reason == "eos" for row in rows) / len(rows),
+        "unbalanced quotes": sum(row.text.count('"') % 2 for row in rows) / len(rows),
+        "3-grams repeated within a candidate": repeated / max(1, total),
+        "words shared by two candidates of a choice": alike / pairs,
+    }
+    if corpus:
+        spec = importlib.util.spec_from_file_location("train", storyteller() / "train.py")
+        assert spec is not None
+        assert spec.loader is not None
+        train = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(train)
+        wanted = {gram for row in rows for gram in ngrams(words(row.text), 13)}
+        copied: set[tuple[str, ...]] = set()
+        for texts in train.read_corpus(corpus).values():
+            for text in texts:
+                copied.update(gram for gram in ngrams(words(text), 13) if gram in wanted)
+        results["13-grams found in the training text"] = len(copied) / max(1, len(wanted))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=str(storyteller()))
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--read", action="store_true", help="print the text as well")
+    arguments = parser.parse_args()
+    stories = play(load(arguments.model), arguments.steps, Random(arguments.seed))
+    if arguments.read:
+        for opening, story in zip(openings(), stories, strict=True):
+            print(f"\n## {opening.text}")
+            for step in story:
+                for row in step:
+                    print(f"  [{row.settings.summary()}, {row.finish_reason}] {row.text.strip()!r}")
+    print(json.dumps({name: round(value, 4) for name, value in measure(stories, arguments.corpus).items()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
