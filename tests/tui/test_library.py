@@ -108,7 +108,7 @@ async def test_keys_that_come_too_fast_begin_one_story(game, store):
     app = game(opening=None, begin=False)
     async with app.run_test() as pilot:
         for _ in range(3):
-            app.screen.post_message(events.Key("enter", "\r"))
+            app.post_message(events.Key("enter", "\r"))
         await until_open(pilot)
         assert len(store.stories()) == 1
         assert [type(screen) for screen in app.screen_stack[1:]] == [LibraryScreen, WritingScreen]
@@ -134,3 +134,13 @@ async def test_an_opening_of_several_lines_can_be_pasted(game, store):
         await pilot.press("enter")
         await until_open(pilot)
         assert page(app) == "A door. It was red."
+
+
+async def test_keys_that_come_too_fast_keep_their_order(game, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        for key in ("down", "down", "down", "enter"):
+            app.post_message(events.Key(key, None))
+        await until_open(pilot)
+    assert store.path(store.stories()[0].id).opening == openings()[3].text

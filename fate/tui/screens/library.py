@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from fate.tui.app import FateApp
 
 
+class StoryList(OptionList):
+    """A list whose enter key has its meaning in the footer."""
+
+    BINDINGS = [Binding("enter", "select", "Open", id="library.open", tooltip="Go on with this story")]
+
+
 class LibraryScreen(Screen[None]):
     """Every story with its length and when it was last played, the latest first."""
 
@@ -27,7 +33,6 @@ class LibraryScreen(Screen[None]):
 
     CSS_PATH = "library.tcss"
     BINDINGS = [
-        Binding("enter", "open", "Open", priority=True, id="library.open", tooltip="Go on with this story"),
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
         Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
@@ -35,7 +40,7 @@ class LibraryScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Bar("fate")
-        yield OptionList(id="stories", markup=False)
+        yield StoryList(id="stories", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -61,9 +66,6 @@ class LibraryScreen(Screen[None]):
             self.action_new()
         elif event.option_id:
             self.app.show_story(event.option_id)
-
-    def action_open(self) -> None:
-        self.query_one("#stories", OptionList).action_select()
 
     def action_new(self) -> None:
         self.app.push_screen(OpeningsScreen())

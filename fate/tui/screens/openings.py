@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from fate.tui.app import FateApp
 
 
+class OpeningList(OptionList):
+    """A list whose enter key has its meaning in the footer."""
+
+    BINDINGS = [Binding("enter", "select", "Begin", id="openings.begin", tooltip="Begin with this opening")]
+
+
 class OpeningInput(Input):
     """One line that takes a pasted opening of several lines as one paragraph."""
+
+    BINDINGS = [Binding("enter", "submit", "Begin", id="openings.submit", tooltip="Begin with what you typed")]
 
     def on_paste(self, event: events.Paste) -> None:
         self.insert_text_at_cursor(" ".join(event.text.split()))
@@ -35,7 +43,6 @@ class OpeningsScreen(Screen[None]):
 
     CSS_PATH = "openings.tcss"
     BINDINGS = [
-        Binding("enter", "begin", "Begin", priority=True, id="openings.begin", tooltip="Begin with this opening"),
         Binding("o", "own", "Your own", id="openings.own", tooltip="Type an opening of your own"),
         Binding("escape", "back", "Back", id="openings.back", tooltip="Back to where you came from"),
         Binding("question_mark", "app.keys", "Keys", id="openings.keys", tooltip="Show what every key does"),
@@ -43,7 +50,7 @@ class OpeningsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Bar("A new story", "how does it begin?")
-        yield OptionList(markup=False)
+        yield OpeningList(markup=False)
         yield OpeningInput(placeholder="or press o and type your own beginning")
         yield Footer(show_command_palette=False, compact=True)
 
@@ -59,12 +66,9 @@ class OpeningsScreen(Screen[None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self._begin(self._openings[event.option_index].text)
 
-    def action_begin(self) -> None:
-        typed = self.query_one(Input)
-        if not typed.has_focus:
-            self.query_one(OptionList).action_select()
-        elif typed.value.strip():
-            self._begin(typed.value)
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self._begin(event.value)
         else:
             self.query_one(Bar).say("type the first words")
 
