@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from fate.store import Store
 from tests.tiny_models import FAMILIES, save_tiny_model
 
 settings.register_profile("fate", deadline=None)
@@ -37,3 +39,11 @@ def fate_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("FATE_") and name != "FATE_HOME"]:
         monkeypatch.delenv(name)
     return home
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new database, ``fate.db`` in the test's own folder."""
+    store = Store(tmp_path / "fate.db")
+    yield store
+    store.close()

@@ -55,11 +55,11 @@ class Terminal:
     def press(self, keys: str) -> None:
         self.process.send(keys)
 
-    def kill_at(self, sign: bytes, seconds: float = 30) -> None:
-        """SIGKILL as soon as the program has written these bytes."""
+    def kill_at(self, *signs: bytes, seconds: float = 30) -> None:
+        """SIGKILL as soon as the program has written one of these."""
         end, seen = time.monotonic() + seconds, b""
-        while sign not in seen:
-            assert time.monotonic() < end, f"{sign!r} did not come: {seen[-2000:]!r}"
+        while not any(sign in seen for sign in signs):
+            assert time.monotonic() < end, f"{signs} did not come: {seen[-2000:]!r}"
             with contextlib.suppress(pexpect.TIMEOUT):
                 seen += self.process.read_nonblocking(65536, timeout=0.05)
         self.kill()

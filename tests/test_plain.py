@@ -2,8 +2,6 @@ import io
 import subprocess
 from random import Random
 
-import pytest
-
 from fate.core.sampling import SettingsRanges
 from fate.openings import openings
 from fate.plain import HELP, Plain
@@ -14,13 +12,6 @@ from tests.fakes import TEXTS, FakeEngine
 from tests.terminal import FATE
 
 OPENING = "The old man looked at the sea."
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
 
 
 def play(store, typed, engine=None):

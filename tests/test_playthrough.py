@@ -1,22 +1,12 @@
 from random import Random
 
-import pytest
-
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
-from fate.store import Store
 from tests.fakes import TEXTS, FakeEngine
 
 OPENING = "The old man looked at the sea."
 POLICY = UniformPolicy(SettingsRanges())
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
 
 
 def playing(store, engine=None, seed=0, story=None):

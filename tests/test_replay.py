@@ -9,17 +9,9 @@ from fate.engine import load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.replay import replay
-from fate.store import Store
 from tests.terminal import FATE
 
 OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
 
 
 def play(store, engine, keys, story=None, seed=0):

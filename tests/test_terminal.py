@@ -131,7 +131,7 @@ def test_killed_at_any_moment_nothing_that_was_shown_is_lost(tmp_path):
             number = start(terminal)
             if turn % 2 == 0:
                 terminal.press(rng.choice("123"))
-                terminal.kill_at(f"choice {number + 1} ".encode())
+                terminal.kill_at(f"choice {number + 1} ".encode(), b"r writes on")
                 acknowledged = number
             else:
                 end = time.monotonic() + rng.uniform(0.2, 2.5)

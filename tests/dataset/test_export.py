@@ -14,13 +14,6 @@ from tests.fakes import TEXTS, FakeEngine
 OPENING = "The old man looked at the sea."
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

@@ -14,13 +14,6 @@ from tests.fakes import FakeEngine
 OPENING = "The old man looked at the sea."
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
-
-
 def a_choice(story_id, name="a", parent=None, step=0, prompt=OPENING):
     engine = FakeEngine()
     drawn = SettingsRanges().draw(Random(name), 3)

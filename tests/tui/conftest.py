@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fate.config import Config
-from fate.store import Store
 from fate.tui import FateApp
 from tests.fakes import FakeEngine
 
 OPENING = "Nobody in Black Creek went near the old mill after dark."
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "fate.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

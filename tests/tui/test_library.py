@@ -6,12 +6,12 @@ from textual.widgets import Input, OptionList
 from fate.core.errors import FateError
 from fate.openings import openings
 from fate.store import StoreError
-from fate.tui.messages import EngineFailed
+from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.writing import WritingScreen
 from tests.fakes import FakeEngine
-from tests.tui.driving import page, state, until, until_open
+from tests.tui.driving import page, press, state, until, until_open
 
 
 async def test_a_first_start_goes_straight_to_the_openings(game):
@@ -86,8 +86,6 @@ async def test_the_story_is_shown_while_the_model_loads_and_what_it_does_is_told
         assert page(app).startswith("Nobody in Black Creek")
         assert state(app) == "getting ready …"
         await pilot.press("1", "enter", "r", "p", "pageup", "right")  # nothing to choose yet
-        from fate.tui.messages import EngineProgress, EngineReady
-
         app.post_message(EngineProgress("reading the weights"))
         await until(lambda: state(app) == "reading the weights …")
         app.post_message(EngineReady(FakeEngine()))
@@ -144,3 +142,20 @@ async def test_keys_that_come_too_fast_keep_their_order(game, store):
             app.post_message(events.Key(key, None))
         await until_open(pilot)
     assert store.path(store.stories()[0].id).opening == openings()[3].text
+
+
+async def test_an_ended_story_can_be_gone_on_with_before_the_model_is_there(game, store, monkeypatch):
+    ended = game(FakeEngine(reasons=("eos", "eos", "eos")))
+    async with ended.run_test(size=(100, 30)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1", then="ended")
+    app = game(opening=None, begin=False, loaded=False)
+    monkeypatch.setattr(app, "_load_engine", lambda: None)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.pause()
+        assert "r writes on" in page(app)
+        await pilot.press("r")
+        app.post_message(EngineReady(FakeEngine()))
+        await until_open(pilot)

@@ -200,10 +200,9 @@ class WritingScreen(Screen[None]):
         self.action_choose(message.position)
 
     def action_reroll(self) -> None:
-        if self._state == "ended":
+        if self._state in ("ended", "loading"):
             self._past_the_end = self._path.tip_id
-            self._go_on()
-        elif self._state == "failed":
+        if self._state in ("ended", "failed"):
             self._go_on()
         else:
             self._give(None)
