@@ -183,6 +183,7 @@ async def test_an_ending_is_shown_and_may_be_refused_or_taken(game, store):
         assert "— the end —" in page(app)
         assert "r writes on" in page(app)
         await press(pilot, "r")
+        assert "the end" not in page(app)
         assert len(list(store.choices())) == 2
 
 

@@ -93,7 +93,7 @@ class WritingScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(StoryView).show(self._path)
+        self.query_one(StoryView).show(self._path, ended=self._path.ended)
         self._mark(0)
         self.watch(self.app, "doing", self._say_doing)
         self.watch(self.app, "engine", self._begin)
@@ -134,10 +134,11 @@ class WritingScreen(Screen[None]):
         self._round += 1
         self._path = self._playthrough.path
         self._rows, self._choice, self._wish = (), None, None
-        self.query_one(StoryView).show(self._path)
+        ended = self._path.ended and self._path.tip_id != self._past_the_end
+        self.query_one(StoryView).show(self._path, ended=ended)
         for card in self.query(CandidateCard):
             card.clear()
-        if self._path.ended and self._path.tip_id != self._past_the_end:
+        if ended:
             self._enter("ended")
             return
         self._mark(0)

@@ -17,11 +17,12 @@ class StoryView(VerticalScroll, can_focus=False):
     def compose(self) -> ComposeResult:
         yield Static(id="page", markup=False)
 
-    def show(self, path: Path) -> None:
+    def show(self, path: Path, *, ended: bool) -> None:
+        """Show a path, and, where ``ended``, that this is the end and what can be done there."""
         newest = path.passages[-1] if path.passages else ""
         before = path.text.removesuffix(newest) if newest else path.text
         parts: list[Content | tuple[str, str]] = [Content(harmless(before)), (harmless(newest), "bold")]
-        if path.ended:
+        if ended:
             parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
         self._to_the_end()
