@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from random import Random
 from typing import TYPE_CHECKING, TextIO
 
-from fate.core.choice import Choice
+from fate.core.choice import Choice, Decision, DecisionKind
 from fate.core.story import StorySummary
 from fate.core.text import harmless
 
 if TYPE_CHECKING:
     from fate.openings import Opening
     from fate.playthrough import Playthrough
+    from fate.store import Store
 
-HELP = "1, 2 or 3 takes a candidate, r writes others, u goes back, p tells the parameters, q leaves"
+HELP = (
+    "1, 2 or 3 takes a candidate, r writes others, t calls it a tie, e2 edits the second, w writes a passage of your "
+    "own, u goes back, p tells the parameters, q leaves"
+)
 
 
 class Plain:
@@ -97,10 +102,25 @@ class Plain:
                 playthrough.reroll(choice, waited(), blind=blind)
                 self.say("Kept as none good.", "")
                 return True
-            if answer == "u":
+            if answer == "t":
+                playthrough.tie(choice, waited(), blind=blind)
+                self.say("Kept as a tie.", "")
+                return True
+            if answer in ("e1", "e2", "e3"):
+                draft = choice.candidates[int(answer[1]) - 1]
+                if words := self.ask("In your words"):
+                    playthrough.edit(choice, draft, words, waited(), blind=blind)
+                    self.say(f"Kept: {words}", "")
+                    return True
+            elif answer == "w":
+                if words := self.ask("Your passage"):
+                    playthrough.write(choice, words, waited(), blind=blind)
+                    self.say(f"Kept: {words}", "")
+                    return True
+            elif answer == "u":
                 self._undo(playthrough)
                 return True
-            if answer == "p":
+            elif answer == "p":
                 blind = False
                 for candidate in choice.candidates:
                     self.say(f"{candidate.position + 1}. {candidate.written.settings.summary()}")
@@ -108,6 +128,34 @@ class Plain:
                 return False
             else:
                 self.say(HELP)
+
+    def judge(self, store: Store, annotator: str, number: int, rng: Random) -> None:
+        """Ask again about choices that were offered before, in any order; no story moves."""
+        ids = [choice_id for (choice_id,) in store.query("SELECT id FROM choice ORDER BY id")]
+        for choice_id in rng.sample(ids, min(number, len(ids))):
+            choice = store.choice(choice_id)
+            candidates = rng.sample(choice.candidates, len(choice.candidates))
+            self.say(choice.prompt[-600:].lstrip(), "")
+            for place, candidate in enumerate(candidates, 1):
+                self.say(f"{place}. {candidate.written.text.strip() or '(nothing more)'}", "")
+            began = time.monotonic()
+            while (answer := self.ask("Which is best? r if none is good, t if all are alike")) is not None:
+                kind: DecisionKind
+                taken: str | None
+                if answer in ("1", "2", "3"):
+                    kind, taken = "chosen", candidates[int(answer) - 1].id
+                elif answer in ("r", "t"):
+                    kind, taken = "none_good" if answer == "r" else "tie", None
+                elif answer == "q":
+                    return
+                else:
+                    continue
+                waited = round((time.monotonic() - began) * 1000)
+                store.decide(choice, Decision(kind, taken, waited, annotator, blind=True, review=True))
+                break
+            if answer is None:
+                return
+        self.say("That was the last one.")
 
     def _undo(self, playthrough: Playthrough) -> None:
         if playthrough.undo():

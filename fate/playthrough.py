@@ -8,8 +8,8 @@ from random import Random
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from fate.core.choice import Candidate, Choice, Continuation, Decision, DecisionKind
-from fate.core.story import Path, prompt_window
+from fate.core.choice import ByHand, Candidate, Choice, Continuation, Decision, DecisionKind
+from fate.core.story import Path, continued, prompt_window
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
     from fate.engine import Engine
@@ -102,6 +102,26 @@ class Playthrough:
         """Keep the candidates as "none good"; the next offer is a new one."""
         self._decide(choice, "none_good", milliseconds, blind)
 
+    def tie(self, choice: Choice, milliseconds: int, *, blind: bool) -> None:
+        """Keep the candidates as equally good; the next offer is a new one."""
+        self._decide(choice, "tie", milliseconds, blind)
+
+    def edit(self, choice: Choice, draft: Candidate, text: str, milliseconds: int, *, blind: bool) -> None:
+        """Take a candidate in the reader's own words; one that was not changed is chosen.
+
+        Raises ValueError where the text is empty.
+        """
+        text = continued(self.path.text, text)
+        if text == draft.written.text.rstrip():
+            self.choose(choice, draft, milliseconds, blind=blind)
+        else:
+            self._decide(choice, "edited", milliseconds, blind, by_hand=ByHand(uuid4().hex, text, draft.id))
+
+    def write(self, choice: Choice, text: str, milliseconds: int, *, blind: bool) -> None:
+        """Go on with a passage of the reader's own. Raises ValueError where it is empty."""
+        by_hand = ByHand(uuid4().hex, continued(self.path.text, text))
+        self._decide(choice, "written", milliseconds, blind, by_hand=by_hand)
+
     def undo(self) -> bool:
         """Withdraw the last decision on the path; its choice is offered again. False at the opening."""
         choice = self.store.last_decided(self.path.story_id)
@@ -111,21 +131,28 @@ class Playthrough:
         return True
 
     def _decide(
-        self, choice: Choice, kind: DecisionKind, milliseconds: int, blind: bool, candidate_id: str | None = None
+        self,
+        choice: Choice,
+        kind: DecisionKind,
+        milliseconds: int,
+        blind: bool,
+        candidate_id: str | None = None,
+        by_hand: ByHand | None = None,
     ) -> None:
-        self.store.decide(choice, Decision(kind, candidate_id, milliseconds, self.annotator, blind))
+        taken = by_hand.id if by_hand else candidate_id
+        self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
         self.path = self.store.path(choice.story_id)
 
     def _prompt_ids(self, path: Path, room: int) -> tuple[int, ...]:
         """The story as tokens, as much of its end as leaves ``room`` in the engine's context.
 
         Chosen tokens are taken over as they were generated, because other tokens can spell the same
-        text. A text that another tokenizer wrote is encoded anew.
+        text. After a text by hand, or one that another tokenizer wrote, the story is encoded anew.
         """
         ids: tuple[int, ...] | None = None
         if path.tip_id is not None:
             before = self.store.choice_of(path.tip_id)
-            if before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
-                chosen = next(c for c in before.candidates if c.id == path.tip_id)
+            chosen = next((c for c in before.candidates if c.id == path.tip_id), None)
+            if chosen and before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
                 ids = before.prompt_ids + chosen.written.kept_ids
         return prompt_window(ids or self.engine.encode(path.text), self.engine.context - room)

@@ -1,3 +1,4 @@
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,9 @@ from pathlib import Path
 import pytest
 
 import fate
+from fate.store import Store
+from fate.store.backup import back_up
+from tests.dataset.playing import play
 from tests.terminal import FATE
 
 
@@ -25,7 +29,6 @@ def sentence(*arguments):
     """The one line that a command fails with."""
     done = run(*arguments)
     assert done.returncode == 1
-    assert done.stdout == ""
     assert done.stderr.startswith("fate: ")
     assert done.stderr.count("\n") == 1
     return done.stderr
@@ -71,3 +74,79 @@ def test_a_bad_setting_is_told_with_its_name_and_value(fate_home: Path):
     ):
         config.write_text(text)
         assert expected in sentence()
+
+
+@pytest.fixture
+def played(tmp_path):
+    store = Store(tmp_path / "played.db")
+    play(store, "12r3")
+    play(store, "1", opening="Write to ann@example.org.")
+    store.close()
+    return str(tmp_path / "played.db")
+
+
+def test_export_prints_what_it_wrote_and_no_bar_in_a_pipe(played, tmp_path):
+    done = run("export", str(tmp_path / "out"), "--config", "pairs", "--format", "jsonl", "--db", played)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"{tmp_path / 'out'}: 8 pairs",
+        "Personal data: 1 e-mail addresses, 0 phone numbers, 0 handles.",
+        "Repeated texts: 12 of 17.",
+    ]
+    assert len((tmp_path / "out" / "pairs" / "train.jsonl").read_text().splitlines()) == 8
+
+
+def test_what_holds_personal_data_is_not_uploaded_by_chance(played, tmp_path):
+    told = sentence("export", str(tmp_path / "out"), "--push", "me/stories", "--db", played)
+    assert "personal data were found" in told
+    assert "--redact or --as-is" in told
+
+
+@pytest.mark.parametrize(("option", "value"), [("--config", "pears"), ("--format", "xml"), ("--since", "soon")])
+def test_an_option_that_cannot_be_is_one_sentence(played, tmp_path, option, value):
+    assert value in sentence("export", str(tmp_path / "out"), option, value, "--db", played)
+    assert not (tmp_path / "out").exists()
+
+
+def test_import_says_what_came_and_comes_once(played, tmp_path):
+    new = str(tmp_path / "new.db")
+    first = run("import", played, "--db", new)
+    assert first.stdout == f"{played}: 5 choices, 15 candidates, 5 decisions added, 0 choices were here already\n"
+    again = run("import", played, "--db", new)
+    assert again.stdout == f"{played}: 0 choices, 0 candidates, 0 decisions added, 5 choices were here already\n"
+    assert (first.returncode, again.returncode) == (0, 0)
+
+
+def test_stats_of_a_short_history_are_counts(played):
+    done = run("stats", "--db", played)
+    assert done.returncode == 0, done.stderr
+    assert "2 stories, 5 choices, 15 candidates" in done.stdout
+    assert "decisions: chosen 4, none_good 1; by reader 5" in done.stdout
+    assert "agreement between annotators: not enough data" in done.stdout
+
+
+def test_check_exits_with_1_where_a_row_is_wrong(played):
+    sound = run("check", "--db", played)
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert "5 choices looked at, 0 problems" in sound.stdout
+    assert "5 choices are of another tokenizer" in sound.stdout
+    with sqlite3.connect(played) as db:
+        db.execute("UPDATE candidate SET kept = 999 WHERE id = (SELECT max(id) FROM candidate)")
+    wrong = run("check", "--db", played)
+    assert wrong.returncode == 1
+    assert "999 tokens kept" in wrong.stdout
+
+
+def test_restore_puts_the_newest_copy_back(played):
+    assert "There is no copy of" in sentence("restore", "--db", played)
+    back_up(Path(played))
+    Path(played).write_bytes(b"spilled coffee" * 1000)
+    assert "`fate restore` puts the copy" in sentence("stats", "--db", played)
+    assert "is played.db." in run("restore", "--db", played).stdout
+    assert "5 choices" in run("stats", "--db", played).stdout
+
+
+def test_judging_without_answers_changes_nothing(played):
+    done = subprocess.run([FATE, "judge", "--db", played], input="", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "by reader 5" in run("stats", "--db", played).stdout

@@ -51,7 +51,7 @@ store.close()
 """
     imported = modules_after(setup + cli("export", str(tmp_path / "out"), "--db", str(tmp_path / "fate.db")))
     assert not imported & {"torch", "transformers", "textual"}
-    assert (tmp_path / "out" / "choices.jsonl").exists()
+    assert (tmp_path / "out" / "choices" / "train.parquet").exists()
 
 
 def test_the_screens_are_there_without_torch():

@@ -94,3 +94,22 @@ def test_the_command_plays_through_a_pipe(tiny_folders, tmp_path):
     assert len(store.stories()) == 1
     assert len([choice for choice in store.choices() if choice.decision]) >= 2
     store.close()
+
+
+def test_a_tie_an_edit_and_a_passage_of_ones_own_are_answers(store):
+    said, path = play(store, "t\ne2\nNobody was there.\nw\n\nw\nThen it rained.\nq\n")
+    assert path.passages == (" Nobody was there.", " Then it rained.")
+    assert decisions(store) == ["tie", "edited", "written", None]
+    assert "Kept: Then it rained." in said
+
+
+def test_old_choices_are_judged_again_and_no_story_moves(store):
+    _, path = play(store, "1\n2\nq\n")
+    out = io.StringIO()
+    Plain(io.StringIO("1\nx\nr\nt\n"), out).judge(store, "Ben", 20, Random(0))
+    assert store.path(path.story_id) == path
+    said = [d.kind for choice in store.choices() for d in choice.decisions if d.annotator == "Ben"]
+    assert sorted(said) == ["chosen", "none_good", "tie"]
+    assert all(d.review for choice in store.choices() for d in choice.decisions if d.annotator == "Ben")
+    assert out.getvalue().count(OPENING) == 3
+    assert "That was the last one." in out.getvalue()

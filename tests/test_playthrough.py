@@ -1,5 +1,7 @@
 from random import Random
 
+import pytest
+
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
@@ -114,3 +116,59 @@ def test_a_waiting_choice_is_offered_again_after_a_restart(store):
     again = playing(store, engine, story=play.path.story_id)
     assert offered(again) == choice
     assert engine.prompts == []
+
+
+def test_an_edited_candidate_goes_on_in_the_readers_words(store):
+    play = playing(store)
+    choice = offered(play)
+    draft = choice.candidates[1]
+    play.edit(choice, draft, "  Nobody was there.  ".strip(), 900, blind=True)
+    assert play.path.passages == (" Nobody was there.",)
+    kept = store.choice_of(play.path.tip_id)
+    assert [c.written for c in kept.candidates] == [c.written for c in choice.candidates]
+    (by_hand,) = kept.by_hand
+    assert (by_hand.text, by_hand.draft_id) == (" Nobody was there.", draft.id)
+    assert (kept.decision.kind, kept.decision.candidate_id) == ("edited", by_hand.id)
+    assert offered(play).prompt == OPENING + " Nobody was there."
+
+
+def test_an_edit_that_changes_nothing_is_a_choice(store):
+    play = playing(store)
+    choice = offered(play)
+    play.edit(choice, choice.candidates[0], choice.candidates[0].written.text, 900, blind=True)
+    assert store.choice_of(play.path.tip_id).decision.kind == "chosen"
+    assert store.choice_of(play.path.tip_id).by_hand == ()
+
+
+def test_a_passage_of_the_readers_own_can_be_undone_and_another_chosen(store):
+    play = playing(store)
+    choice = offered(play)
+    play.write(choice, "\n\nThe next day it rained.", 900, blind=True)
+    assert play.path.text == OPENING + "\n\nThe next day it rained."
+    assert play.undo()
+    assert play.path.passages == ()
+    again = offered(play)
+    assert again.id == choice.id
+    assert len(again.by_hand) == 1
+    play.choose(again, again.candidates[2], 300, blind=True)
+    assert play.path.passages == (TEXTS[2],)
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_an_empty_text_by_hand_is_refused_and_nothing_is_decided(store, text):
+    play = playing(store)
+    choice = offered(play)
+    with pytest.raises(ValueError, match="must not be empty"):
+        play.write(choice, text, 900, blind=True)
+    assert store.open_choice(play.path.story_id) == choice
+
+
+def test_a_tie_brings_other_candidates_and_can_be_undone(store):
+    play = playing(store)
+    choice = offered(play)
+    play.tie(choice, 500, blind=True)
+    assert store.open_choice(play.path.story_id) is None
+    other = offered(play)
+    assert other.id != choice.id
+    assert play.undo()
+    assert store.open_choice(play.path.story_id).id == choice.id

@@ -1,14 +1,14 @@
-"""A choice, its candidates, what was decided, and the preference pairs that follow."""
+"""A choice, its candidates, what was decided, and the preferences that follow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fate.core.sampling import SamplerSettings
 
-DecisionKind = Literal["chosen", "none_good", "undone"]
+DecisionKind = Literal["chosen", "edited", "written", "tie", "none_good", "undone"]
 FinishReason = Literal["sentence", "length", "eos", "cancelled"]
 
 
@@ -16,7 +16,7 @@ FinishReason = Literal["sentence", "length", "eos", "cancelled"]
 class ModelInfo:
     """What wrote the candidates and how it ran: two choices with the same ``id`` ran alike."""
 
-    id: str  # sha256 over all that follows, but the name
+    id: str  # sha256 over all that follows, but the name and the licence
     name: str  # folder name or hub id
     architecture: str
     weights_sha256: str
@@ -25,6 +25,7 @@ class ModelInfo:
     device: str
     threads: int
     versions: str  # JSON: library → version
+    license: str | None = None  # as the model's card states it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,28 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """A continuation that the reader wrote, alone or over a candidate: its draft."""
+
+    id: str
+    text: str
+    draft_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What an annotator said of a choice."""
+    """What an annotator said of a choice.
+
+    ``chosen`` takes a candidate as it is, ``edited`` and ``written`` take a text by hand; ``tie`` and ``none_good``
+    take nothing; ``undone`` withdraws what the same annotator said before.
+    """
 
     kind: DecisionKind
-    candidate_id: str | None
+    candidate_id: str | None  # what the story goes on with
     milliseconds: int  # from the moment the candidates took keys
     annotator: str
     blind: bool  # whether the parameters were hidden
+    review: bool = False  # said of an old choice, not while the story was played
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +99,48 @@ class Choice:
     cached_tokens: int  # prompt tokens whose keys and values were kept from the choice before
     model: ModelInfo
     candidates: tuple[Candidate, ...]
-    decision: Decision | None = None  # the one that stands
+    by_hand: tuple[ByHand, ...] = ()
+    decisions: tuple[Decision, ...] = ()  # the one of each annotator that stands, in the order of time
 
-    def pairs(self) -> Iterator[tuple[Candidate, Candidate]]:
-        """(chosen, rejected) for every candidate that was passed over; nothing without a choice.
+    @property
+    def decision(self) -> Decision | None:
+        """What was said last."""
+        return self.decisions[-1] if self.decisions else None
 
-        A candidate that reads like the chosen one was not passed over.
-        """
-        if self.decision is None or self.decision.kind != "chosen":
-            return
-        chosen = next(c for c in self.candidates if c.id == self.decision.candidate_id)
-        for candidate in self.candidates:
-            if candidate.written.text != chosen.written.text:
-                yield chosen, candidate
+
+class Text(NamedTuple):
+    """What a preference is between: the words of a candidate, or of a text by hand."""
+
+    id: str
+    text: str
+    draft_id: str | None = None
+    by_hand: bool = False
+
+
+def pairs(kind: str, candidate_id: str | None, texts: Sequence[Text]) -> Iterator[tuple[Text, Text]]:
+    """(chosen, rejected) as it follows from a decision on what was offered.
+
+    A chosen candidate is preferred to every other that the model wrote, and an edit to its draft. A text by hand was
+    never weighed against the candidates, and nothing follows from a tie. Texts that read alike are no pair.
+    """
+    chosen = next((t for t in texts if t.id == candidate_id), None)
+    if chosen is None or kind not in ("chosen", "edited"):
+        return
+    for other in texts:
+        passed_over = not other.by_hand if kind == "chosen" else other.id == chosen.draft_id
+        if passed_over and other.text != chosen.text:
+            yield chosen, other
+
+
+def unpaired(kind: str, candidate_id: str | None, texts: Sequence[Text]) -> Iterator[tuple[Text, bool]]:
+    """(text, liked) as it follows from a decision: what was taken is liked, what was passed over for it is not.
+
+    Of "none good" every candidate is disliked.
+    """
+    if kind == "none_good":
+        yield from ((t, False) for t in texts if not t.by_hand)
+        return
+    taken = next((t for t in texts if t.id == candidate_id), None)
+    if taken is not None:
+        yield taken, True
+        yield from ((rejected, False) for _, rejected in pairs(kind, candidate_id, texts))

@@ -49,6 +49,17 @@ def title_of(opening: str, longest: int = 48) -> str:
     return title
 
 
+def continued(story: str, text: str) -> str:
+    """A text by hand as it follows a story: a space stands between them unless one is there.
+
+    Raises ValueError where the text is empty.
+    """
+    text = text.replace("\r\n", "\n").rstrip()
+    if not text:
+        raise ValueError("text must not be empty")
+    return text if text[0].isspace() or story[-1:].isspace() or not story else f" {text}"
+
+
 def prompt_window(ids: Sequence[int], window: int) -> tuple[int, ...]:
     """The last tokens of a story that fit ``window``.
 

@@ -1,5 +1,5 @@
-"""What was chosen and rejected, as a folder that others can train on."""
+"""What is done with the data of many choices: export, import, count, check."""
 
-from fate.dataset.export import ExportError, export
+from fate.dataset.export import Exported, ExportError, ExportOptions, export
 
-__all__ = ["ExportError", "export"]
+__all__ = ["ExportError", "ExportOptions", "Exported", "export"]

@@ -1,56 +1,88 @@
-"""The dataset as JSON Lines, in a folder that ``datasets.load_dataset(folder, config)`` reads."""
+"""The dataset as a folder that ``datasets.load_dataset(folder, config)`` reads."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
+from fate.dataset.card import TITLE, Counts, card
+from fate.dataset.croissant import croissant
+from fate.dataset.privacy import Findings, redacted
+from fate.dataset.rows import ROWS, SCHEMAS
+from fate.dataset.writing import FORMATS, Split
 from fate.store import Store
-
-CARD = """\
----
-pretty_name: Stories chosen in fate
-annotations_creators:
-- expert-generated
-language_creators:
-- machine-generated
-tags:
-- preference
-- story
-configs:
-{configs}---
-
-# Stories chosen in fate
-
-{choices} choices between candidate continuations of a story, {pairs} pairs of a chosen and a rejected one.
-A prompt is the story as the model read it; the space before a word belongs to the completion.
-
-- `choices`: one row a choice, with every candidate, its sampler settings, the policy's log-density, the
-  seed, token ids and log-probabilities (raw, and under the warped distribution).
-- `pairs`: `prompt`, `chosen`, `rejected`; pairs of one choice share a `group_id`. How each completion ended is in
-  its `finish_reason`: `eos` is the end of a story, possibly without a word before it; `cancelled` was cut off when the
-  reader answered before it was complete.
-"""
+from fate.store.records import Record, Row
 
 
 class ExportError(FateError):
     """An export that cannot be made."""
 
 
-def export(store: Store, folder: Path) -> dict[str, int]:
-    """Write ``choices.jsonl``, ``pairs.jsonl`` and a dataset card into a new folder.
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What is exported and how.
 
-    Returns the number of rows in each config. A config without rows is left out, since no reader of
-    JSON Lines can tell its columns. The folder appears under its name once it is whole.
+    ``split`` is the share of the stories, by the hash of their ids, that goes to ``train``; the others go to
+    ``test``. ``since`` is an ISO 8601 time (UTC); ``annotators`` are names, all if there are none; ``window`` is the
+    length of prompts in tokens, roughly, in every config but ``choices``.
 
-    Raises ExportError where the folder exists, cannot be written, or nothing has been offered yet.
+    Raises ExportError, naming the value, where one cannot be.
+    """
+
+    configs: Sequence[str] = tuple(SCHEMAS)
+    format: str = "parquet"
+    split: float | None = None
+    since: str = ""
+    annotators: Sequence[str] = ()
+    window: int | None = None
+    redact: bool = False
+    licence: str = "unknown"
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        for config in self.configs:
+            if config not in SCHEMAS:
+                raise ExportError(f"There is no config {config!r}; choose among {', '.join(SCHEMAS)}.")
+        if self.format not in FORMATS:
+            raise ExportError(f"There is no format {self.format!r}; choose among {', '.join(FORMATS)}.")
+        if self.split is not None and not 0 < self.split < 1:
+            raise ExportError(f"--split is a share between 0 and 1, like 0.9, not {self.split:g}.")
+        if self.window is not None and self.window < 1:
+            raise ExportError(f"--window is a number of tokens, at least 1, not {self.window}.")
+
+    def split_of(self, story_id: str) -> str:
+        """The split of a story: the same however many others there are."""
+        if self.split is None:
+            return "train"
+        place = int.from_bytes(hashlib.sha256(story_id.encode()).digest()[:8], "big") / 2**64
+        return "train" if place < self.split else "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export: rows of each config, and what to look at before publishing."""
+
+    rows: dict[str, int]
+    findings: list[str]
+    personal: bool  # whether personal data were found and left in
+
+
+def export(
+    store: Store, folder: Path, options: ExportOptions | None = None, progress: Callable[[], None] = lambda: None
+) -> Exported:
+    """Write the dataset, its card and its Croissant metadata into a new folder.
+
+    A config without rows is left out. ``progress`` is called after each choice. The folder appears under its name
+    once it is whole; memory does not grow with the database.
+
+    Raises ExportError where the folder exists, cannot be written, or nothing would be in it.
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -60,108 +92,95 @@ def export(store: Store, folder: Path) -> dict[str, int]:
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror}; name another folder.") from error
     try:
-        counts = _write(store, part)
-        if not counts["choices"]:
-            raise ExportError("There is nothing to export yet; play a story first.")
+        exported = _write(store, part, options or ExportOptions(), progress)
         part.chmod(0o755)
         part.replace(folder)
     except OSError as error:
         raise ExportError(f"{folder} could not be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return counts
+    return exported
 
 
-def _write(store: Store, part: Path) -> dict[str, int]:
-    counts = {"choices": 0, "pairs": 0}
-    with (
-        (part / "choices.jsonl").open("w", encoding="utf-8") as choices,
-        (part / "pairs.jsonl").open("w", encoding="utf-8") as pairs,
-    ):
-        for choice in store.choices():
-            choices.write(_line(choice_row(choice)))
-            counts["choices"] += 1
-            for row in pair_rows(choice):
-                pairs.write(_line(row))
-                counts["pairs"] += 1
-    configs = ""
-    for name, count in counts.items():
-        if count:
-            configs += f"- config_name: {name}\n  data_files: {name}.jsonl\n"
-        else:
-            (part / f"{name}.jsonl").unlink()
-    (part / "README.md").write_text(CARD.format(configs=configs, **counts), encoding="utf-8")
-    return counts
-
-
-def choice_row(choice: Choice) -> dict[str, Any]:
-    """One row of ``choices``."""
-    prompt, space = _split(choice.prompt)
-    decision = choice.decision
-    return {
-        "id": choice.id,
-        "story_id": choice.story_id,
-        "parent_id": choice.parent_id,
-        "step": choice.step,
-        "prompt": prompt,
-        "input_ids": choice.prompt_ids,
-        "cached_tokens": choice.cached_tokens,
-        "decision": decision.kind if decision else None,
-        "chosen_id": decision.candidate_id if decision else None,
-        "annotator": decision.annotator if decision else None,
-        "decision_milliseconds": decision.milliseconds if decision else None,
-        "blind": decision.blind if decision else None,
-        "model": asdict(choice.model),
-        "candidates": [_candidate(candidate, space) for candidate in choice.candidates],
+def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[[], None]) -> Exported:
+    splits = {
+        (config, name): Split(part, config, name, options.format, SCHEMAS[config])
+        for config in options.configs
+        for name in ("train", "test")
     }
+    counts, findings, scratch = Counts(), Findings(part / "scratch"), part / "scratch"
+    for record in _records(store, options):
+        progress()
+        counts.see(record)
+        findings.look_at(_texts(record))
+        name = options.split_of(record.choice["story_id"])
+        for config in options.configs:
+            for row in ROWS[config](record, options.window):
+                splits[config, name].add(_redacted(row) if options.redact else row)
+    findings.close()
+    scratch.unlink()
+    for split in splits.values():
+        split.close()
+    written = [split for split in splits.values() if split.rows]
+    if not written:
+        raise ExportError(_nothing(counts, options))
+    report = findings.sentences()
+    if options.redact:
+        report[0] += " They have given way to placeholders, and the token ids of the rows that held them are left out."
+    (part / "README.md").write_text(card(written, counts, report, options.licence, options.language), encoding="utf-8")
+    description = (
+        f"{counts.choices} choices between sampled continuations of stories, with what produced them and what "
+        "readers decided."
+    )
+    metadata = croissant(written, TITLE, description, options.licence, counts.last[:10])
+    (part / "croissant.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+    rows = {config: sum(split.rows for split in written if split.config == config) for config in options.configs}
+    return Exported(rows, report, personal=bool(findings.personal) and not options.redact)
 
 
-def pair_rows(choice: Choice) -> Iterator[dict[str, Any]]:
-    """The rows of ``pairs`` that a choice gives."""
-    prompt, space = _split(choice.prompt)
-    for chosen, rejected in choice.pairs():
-        yield {
-            "prompt": prompt,
-            "chosen": space + chosen.written.text,
-            "rejected": space + rejected.written.text,
-            "group_id": choice.id,
-            "story_id": choice.story_id,
-            "step": choice.step,
-            "model": choice.model.name,
-            "chosen_finish_reason": chosen.written.finish_reason,
-            "rejected_finish_reason": rejected.written.finish_reason,
-            "chosen_settings": asdict(chosen.written.settings),
-            "rejected_settings": asdict(rejected.written.settings),
-        }
+def _records(store: Store, options: ExportOptions) -> Iterator[Record]:
+    """The choices that are wanted, with the decisions that are wanted."""
+    for record in store.records(options.since):
+        if options.annotators:
+            record.decisions[:] = [d for d in record.decisions if d["annotator"] in options.annotators]
+            if not record.decisions:
+                continue
+        if options.redact:
+            for decision in record.decisions:
+                decision["annotator"] = f"reader-{decision['annotator_id'][:8]}"
+        yield record
 
 
-def _candidate(candidate: Candidate, space: str) -> dict[str, Any]:
-    written = candidate.written
-    return {
-        "id": candidate.id,
-        "slot": candidate.slot,
-        "position": candidate.position,
-        "shown": candidate.shown,
-        "completion": space + written.text,
-        **asdict(written.settings),
-        "policy": candidate.policy,
-        "log_density": candidate.log_density,
-        "seed": written.seed,
-        "output_ids": written.output_ids,
-        "kept": written.kept,
-        "uniforms": written.uniforms,
-        "logprobs": written.logprobs,
-        "warped_logprobs": written.warped_logprobs,
-        "finish_reason": written.finish_reason,
-        "milliseconds": written.milliseconds,
-    }
+def _texts(record: Record) -> Iterator[str]:
+    """What is new in a choice: the rest of its prompt was looked at before."""
+    if record.choice["parent_id"] is None:
+        yield record.story["opening"]
+    for candidate in record.candidates:
+        yield candidate["text"]
 
 
-def _split(prompt: str) -> tuple[str, str]:
-    """A prompt and the white space at its end, which belongs to what follows."""
-    bare = prompt.rstrip()
-    return bare, prompt[len(bare) :]
+def _redacted(row: Row) -> Row:
+    """A row without personal data. Where something had to go, so do the token ids that spell it."""
+    clean: Row = _redacted_value(row)
+    if clean != row and "redacted" in row:
+        clean |= {"input_ids": None, "attention_mask": None, "redacted": True}
+        clean["candidates"] = [{**candidate, "output_ids": None} for candidate in clean["candidates"]]
+    return clean
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+def _redacted_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, dict):
+        return {name: _redacted_value(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_redacted_value(inner) for inner in value]
+    return value
+
+
+def _nothing(counts: Counts, options: ExportOptions) -> str:
+    if counts.choices:
+        return f"No decision gives a row of {' or '.join(options.configs)} yet; choose in a story first."
+    if options.since or options.annotators:
+        return "No choice fits --since and --annotator; leave one of them out."
+    return "There is nothing to export yet; play a story first."

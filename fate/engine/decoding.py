@@ -14,9 +14,9 @@ from transformers import DynamicCache
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence
+from fate.engine.spelling import decode, text_after
 from fate.engine.warping import Warper, inverse_cdf
 
-_TAIL = 16  # prompt tokens that are decoded with a row, so that its first space is not lost
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
 
 
@@ -54,8 +54,7 @@ class Engine:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens; exactly as generated, no space tidied."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return decode(self.tokenizer, ids)
 
     def generate(
         self, prompt_ids: Sequence[int], settings: Sequence[SamplerSettings], seeds: Sequence[int]
@@ -125,8 +124,6 @@ class Generation:
         self._engine = engine
         self._warper = Warper(settings, engine.model.device)
         self._streams = [Random(seed) for seed in seeds]
-        self._tail = prompt_ids[-_TAIL:]
-        self._tail_text = engine.decode(self._tail)
         self._paragraph = engine.decode(prompt_ids).rpartition("\n")[2]
         self.prompt_ids = prompt_ids
         self.rows = [Continuation(s, seed) for s, seed in zip(settings, seeds, strict=True)]
@@ -200,7 +197,7 @@ class Generation:
         return replace(row, kept=kept, text=text, finish_reason=reason, milliseconds=milliseconds)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return self._engine.decode((*self._tail, *ids))[len(self._tail_text) :]
+        return text_after(self._engine.tokenizer, self.prompt_ids, ids)
 
 
 def _can_be_cut(layer: Any, length: int) -> bool:

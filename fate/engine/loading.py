@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import try_to_load_from_cache
+import yaml
+from huggingface_hub import metadata_load, try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from fate.core.choice import ModelInfo
 from fate.core.errors import FateError
 from fate.engine.decoding import Engine
+from fate.engine.fingerprint import fingerprint
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
 LEAST_CONTEXT = 128
@@ -90,6 +92,16 @@ def load(
     return Engine(model, tokenizer, _info(source, model), min(context, limit))
 
 
+def load_tokenizer(name: str) -> tuple[Any, str]:
+    """A model's tokenizer and the sha256 that ``ModelInfo`` has for it. Raises EngineError."""
+    source = _source(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # as in load
+        raise EngineError(_sentence(name, error)) from error
+    return tokenizer, _tokenizer_sha256(_folder(source))
+
+
 @torch.inference_mode()
 def _continues(model: Any) -> bool:
     """Whether the model's scores are numbers, and the same from kept keys and values as from the whole text."""
@@ -138,22 +150,23 @@ def _context_limit(config: Any) -> int:
     return 2048
 
 
+def _folder(source: str) -> Path:
+    """Where the files of a folder or of a hub id lie."""
+    if Path(source).is_dir():
+        return Path(source)
+    cached = try_to_load_from_cache(source, "config.json")
+    if not isinstance(cached, str):
+        raise EngineError(f"{source} was loaded but is not in the local cache of the hub; load it from a folder.")
+    return Path(cached).parent
+
+
 def _info(source: str, model: Any) -> ModelInfo:
-    folder, own_name = Path(source), getattr(model.config, "model_name", None)
-    if folder.is_dir():
-        name = own_name or folder.resolve().name
-    else:
-        name = own_name or source
-        cached = try_to_load_from_cache(source, "config.json")
-        if not isinstance(cached, str):
-            raise EngineError(f"{source} was loaded but is not in the local cache of the hub; load it from a folder.")
-        folder = Path(cached).parent
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    tokenizer = [folder / file for file in _TOKENIZER_FILES if (folder / file).exists()]
+    folder = _folder(source)
+    own_name = folder.resolve().name if Path(source).is_dir() else source
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
-        "weights_sha256": _sha256(weights),
-        "tokenizer_sha256": _sha256(tokenizer),
+        "weights_sha256": fingerprint(sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))),
+        "tokenizer_sha256": _tokenizer_sha256(folder),
         "precision": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
         "threads": torch.get_num_threads(),
@@ -166,12 +179,19 @@ def _info(source: str, model: Any) -> ModelInfo:
         ),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return ModelInfo(id=digest, name=name, **facts)
+    name = getattr(model.config, "model_name", None) or own_name
+    return ModelInfo(id=digest, name=name, license=_license(folder), **facts)
 
 
-def _sha256(files: list[Path]) -> str:
-    whole = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            whole.update(hashlib.file_digest(opened, "sha256").digest())
-    return whole.hexdigest()
+def _tokenizer_sha256(folder: Path) -> str:
+    return fingerprint([folder / file for file in _TOKENIZER_FILES if (folder / file).exists()])
+
+
+def _license(folder: Path) -> str | None:
+    """What the header of the model's card states."""
+    try:
+        header = metadata_load(folder / "README.md") or {}
+    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that nobody can read
+        return None
+    stated = header.get("license_name") or header.get("license")
+    return str(stated) if stated else None

@@ -6,18 +6,20 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, QueuePool, event
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlmodel import create_engine
 
 from fate.core.errors import FateError
+from fate.store.backup import back_up, backups
 
-HEAD = "0001"  # the newest revision in migrations/versions
+HEAD = "0002"  # the newest revision in migrations/versions
 
 # Execution option of connections that are about to write: they take the write lock at once, so that
 # two processes wait for each other instead of failing halfway.
@@ -26,6 +28,10 @@ WRITES = "fate_writes"
 
 class StoreError(FateError):
     """A database that cannot be used."""
+
+
+class OlderSchemaError(StoreError):
+    """A database that has to be brought up to date before it can be read."""
 
 
 def database_path(location: str | Path) -> Path:
@@ -44,16 +50,49 @@ def database_path(location: str | Path) -> Path:
 
 
 def open_engine(path: Path) -> Engine:
-    """A SQLAlchemy engine on the newest schema. Raises StoreError."""
+    """A SQLAlchemy engine on the newest schema, for a file that is made where there is none. Raises StoreError."""
     with readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # stories are private
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
-        with engine.connect().execution_options(**{WRITES: True}) as connection:
-            _migrate(connection, path)
+        _migrate(engine, path)
+        engine.dispose()
+        event.listen(engine, "connect", _check_foreign_keys)
     return engine
+
+
+def open_to_read(path: Path) -> Engine:
+    """A SQLAlchemy engine that leaves the file as it is. Raises StoreError, also where the schema is not the newest."""
+    mode = "mode=rw"  # with query_only below: only a connection that may write clears its log away at the end
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        # Without a log, and where none can be made, SQLite must be told that nobody else writes.
+        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    address = f"file:{quote(str(path))}?{mode}"
+    with readable_errors(path):
+        path.open("rb").close()
+        engine = create_engine("sqlite://", creator=lambda: _connect_to_read(address), poolclass=QueuePool)
+        with engine.connect() as connection:
+            revision = _revision(connection, path)
+        if revision is None:
+            raise StoreError(f"{path} is not a fate database; name another file with --db.")
+        if revision > HEAD:
+            raise _newer(path, revision)
+        if revision < HEAD:
+            raise OlderSchemaError(f"{path} is of an older fate; `fate --db {path}` brings it up to date once.")
+    return engine
+
+
+def _connect_to_read(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+    connection.execute("PRAGMA busy_timeout=5000")
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _newer(path: Path, revision: str) -> StoreError:
+    return StoreError(f"{path} was written by a newer fate (schema {revision}); install that one to open it.")
 
 
 @contextmanager
@@ -61,26 +100,40 @@ def readable_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system say into one sentence with a way out."""
     try:
         yield
-    except DBAPIError as error:
-        said = str(error.orig).lower()
+    except (DBAPIError, sqlite3.Error) as error:
+        told = error.orig if isinstance(error, DBAPIError) else error
+        said = str(told).lower()
         for sign, sentence in (
             ("locked", "is in use by another program that does not let go; close that and try again"),
             ("readonly", "cannot be written; check its permissions, or name another file with --db"),
             ("full", "could not be written, because the disk is full; make room and try again"),
-            ("not a database", "is not a fate database; name another file with --db"),
-            ("malformed", "is damaged; put a copy in its place, or name another file with --db"),
+            ("disk i/o", "could not be written or read; see whether the disk has room and is well, and try again"),
+            ("not a database", "is not a fate database, or no longer; " + _way_back(path)),
+            ("malformed", "is damaged; " + _way_back(path)),
         ):
             if sign in said:
                 raise StoreError(f"{path} {sentence}.") from error
-        raise StoreError(f"{path} could not be used: {error.orig}.") from error
+        raise StoreError(f"{path} could not be used: {told}.") from error
     except OSError as error:
         raise StoreError(f"{path} could not be opened: {error.strerror}; name another file with --db.") from error
 
 
+def _way_back(path: Path) -> str:
+    newest = next(iter(backups(path)), None)
+    if newest is None:
+        return "put a copy in its place, or name another file with --db"
+    made = datetime.fromtimestamp(newest.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    return f"`fate restore` puts the copy of {made} in its place and keeps this one aside"
+
+
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # BEGIN is ours, see _begin
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _check_foreign_keys(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin(connection: Connection) -> None:
@@ -88,11 +141,14 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _migrate(connection: Connection, path: Path) -> None:
-    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
-    if tables and "alembic_version" not in tables:
-        raise StoreError(f"{path} is not a fate database; name another file with --db.")
-    revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if tables else None
+def _migrate(engine: Engine, path: Path) -> None:
+    """Bring the file to the newest schema, in one transaction, after a copy of it has been made.
+
+    Foreign keys are not enforced on the way, because SQLite changes a column by making its table anew; they are
+    looked over before the transaction ends.
+    """
+    with engine.connect() as connection:
+        revision = _revision(connection, path)
     if revision == HEAD:
         return
     from alembic import command
@@ -101,19 +157,23 @@ def _migrate(connection: Connection, path: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
     if revision is not None:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if revision not in known:
-            raise StoreError(f"{path} was written by a newer fate (schema {revision}); install that one to open it.")
-        _back_up(path, revision)
-    command.upgrade(config, "head")
-    connection.commit()
+            raise _newer(path, revision)
+        back_up(path)
+    with engine.connect().execution_options(**{WRITES: True}) as connection:
+        if _revision(connection, path) != revision:  # another fate was faster
+            return
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise StoreError(f"{path} holds rows that refer to nothing; `fate check` names them. It was left as it is.")
+        connection.commit()
 
 
-def _back_up(path: Path, revision: str) -> None:
-    """A copy beside the file, before its schema changes."""
-    copy = path.with_name(f"{path.name}.{revision}-{datetime.now(UTC):%Y%m%d%H%M%S}.backup")
-    os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
-    with sqlite3.connect(path) as old, sqlite3.connect(copy) as new:
-        old.backup(new)
+def _revision(connection: Connection, path: Path) -> str | None:
+    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    if tables and "alembic_version" not in tables:
+        raise StoreError(f"{path} is not a fate database; name another file with --db.")
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if tables else None

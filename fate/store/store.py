@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path as FilePath
+from typing import Any, cast
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, text, true
@@ -17,7 +20,9 @@ from fate.core import choice as core
 from fate.core.sampling import SamplerSettings
 from fate.core.story import Path, StorySummary, title_of
 from fate.store import tables
-from fate.store.opening import WRITES, StoreError, database_path, open_engine, readable_errors
+from fate.store.merging import Merged, merge
+from fate.store.opening import WRITES, StoreError, database_path, open_engine, open_to_read, readable_errors
+from fate.store.records import Record, read_records
 from fate.store.tensors import pack_inputs, pack_outputs, unpack_inputs, unpack_outputs
 
 __all__ = ["Store", "StoreError"]
@@ -42,16 +47,15 @@ _PATH = text(
 class Store:
     """One SQLite file, ``file``. Every method that writes is one transaction, on disk when it returns.
 
-    Every method raises StoreError where the file cannot be used.
+    Every method raises StoreError where the file cannot be used. With ``writes=False`` the file is opened as it is,
+    and nothing in or beside it changes.
     """
 
-    def __init__(self, location: str | FilePath) -> None:
+    def __init__(self, location: str | FilePath, *, writes: bool = True) -> None:
         self.file = database_path(location)
-        self._engine = open_engine(self.file)
+        self._engine = open_engine(self.file) if writes else open_to_read(self.file)
         self._clock = threading.Lock()
-        with self._reading() as session:
-            times = (tables.Story.created_at, tables.Choice.created_at, tables.Decision.created_at)
-            self._latest = max(session.exec(select(func.max(col(time)))).one() or "" for time in times)
+        self._latest = self._latest_time()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -118,12 +122,21 @@ class Store:
             session.flush()
             session.add_all(_candidate_row(choice.id, candidate) for candidate in choice.candidates)
 
-    def decide(self, choice: core.Choice, decision: core.Decision) -> None:
-        """Add a decision, and move the reader: past the chosen candidate, or back to before the choice."""
+    def decide(self, choice: core.Choice, decision: core.Decision, by_hand: core.ByHand | None = None) -> None:
+        """Add a decision, with the text by hand that it takes, if it does.
+
+        Moves the reader past the text that was taken, or back to before the choice; a review moves nobody.
+        """
         with self._writing() as session:
             story = self._story(session, choice.story_id)
-            story.tip_id = decision.candidate_id if decision.kind == "chosen" else choice.parent_id
-            story.played_at = self._now()
+            now = self._now()
+            if by_hand is not None:
+                origin = "edited" if by_hand.draft_id else "written"
+                session.add(tables.Candidate(**asdict(by_hand), choice_id=choice.id, origin=origin, shown=False))
+                session.flush()
+            if not decision.review:
+                story.tip_id = decision.candidate_id or choice.parent_id
+                story.played_at = now
             session.add(
                 tables.Decision(
                     id=_new_id(),
@@ -133,9 +146,15 @@ class Store:
                     annotator_id=_annotator_id(session, decision.annotator),
                     milliseconds=decision.milliseconds,
                     blind=decision.blind,
-                    created_at=story.played_at,
+                    review=decision.review,
+                    created_at=now,
                 )
             )
+
+    def choice(self, choice_id: str) -> core.Choice:
+        """A choice by its id, which must be one of this store's."""
+        with self._reading() as session:
+            return _choice_value(session, session.get_one(tables.Choice, choice_id))
 
     def choice_of(self, candidate_id: str) -> core.Choice:
         """The choice in which a candidate was offered."""
@@ -147,34 +166,24 @@ class Store:
         """The choice that waits where the reader stands: the one that was touched last, if any does."""
         with self._reading() as session:
             story = self._story(session, story_id)
-            latest = func.coalesce(func.max(col(tables.Decision.created_at)), col(tables.Choice.created_at))
-            rows = session.exec(
-                select(tables.Choice)
-                .outerjoin(tables.Decision, col(tables.Decision.choice_id) == tables.Choice.id)
-                .where(tables.Choice.story_id == story_id)
-                .where(_is(tables.Choice.parent_id, story.tip_id))
-                .group_by(tables.Choice.id)
-                .order_by(latest.desc())
-            )
-            choices = (_choice_value(session, row) for row in rows)
-            return next((c for c in choices if c.decision is None or c.decision.kind == "undone"), None)
+            waiting = [
+                (last.created_at if last else row.created_at, row)
+                for row in _choices_at(session, story)
+                if (last := _last_said(session, row.id)) is None or last.kind == "undone"
+            ]
+            return _choice_value(session, max(waiting, key=itemgetter(0))[1]) if waiting else None
 
     def last_decided(self, story_id: str) -> core.Choice | None:
         """The choice of the last decision on the reader's path that has not been undone."""
         with self._reading() as session:
             story = self._story(session, story_id)
-            here = session.exec(
-                select(tables.Choice)
-                .where(tables.Choice.story_id == story_id)
-                .where(_is(tables.Choice.parent_id, story.tip_id))
-            ).all()
-            rerolled = [
-                (standing.created_at, row)
-                for row in here
-                if (standing := _standing(session, row.id)) is not None and standing.kind == "none_good"
+            passed = [
+                (last.created_at, row)
+                for row in _choices_at(session, story)
+                if (last := _last_said(session, row.id)) is not None and last.kind in ("none_good", "tie")
             ]
-            if rerolled:
-                return _choice_value(session, max(rerolled, key=lambda item: item[0])[1])
+            if passed:
+                return _choice_value(session, max(passed, key=itemgetter(0))[1])
             if story.tip_id is None:
                 return None
             tip = session.get_one(tables.Candidate, story.tip_id)
@@ -188,9 +197,31 @@ class Store:
                 select(tables.Choice.id).where(of_story).order_by(col(tables.Choice.created_at), col(tables.Choice.id))
             ).all()
         for choice_id in ids:
-            with self._reading() as session:
-                choice = _choice_value(session, session.get_one(tables.Choice, choice_id))
-            yield choice
+            yield self.choice(choice_id)
+
+    def records(self, since: str = "") -> Iterator[Record]:
+        """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many."""
+        with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
+            yield from read_records(cast(sqlite3.Connection, connection.driver_connection), since)
+
+    def merge(self, records: Iterable[Record]) -> Merged:
+        """Add choices of another database, all or nothing; see ``fate.store.merging``."""
+        with readable_errors(self.file), closing(self._engine.raw_connection()) as pooled:
+            connection = cast(sqlite3.Connection, pooled.driver_connection)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                merged = merge(connection, records)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+        self._latest = self._latest_time()
+        return merged
+
+    def query(self, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a SELECT on the tables that docs/dataset.md describes."""
+        with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
+            yield from cast(sqlite3.Connection, connection.driver_connection).execute(sql, values)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -213,6 +244,11 @@ class Store:
                 now = max(now, datetime.fromisoformat(self._latest) + timedelta(microseconds=1))
             self._latest = now.isoformat(timespec="microseconds")
             return self._latest
+
+    def _latest_time(self) -> str:
+        with self._reading() as session:
+            times = (tables.Story.created_at, tables.Choice.created_at, tables.Decision.created_at)
+            return max(session.exec(select(func.max(col(time)))).one() or "" for time in times)
 
     def _story(self, session: Session, story_id: str) -> tables.Story:
         story = session.get(tables.Story, story_id)
@@ -239,14 +275,45 @@ def _annotator_id(session: Session, name: str) -> str:
     return annotator.id
 
 
-def _standing(session: Session, choice_id: str) -> tables.Decision | None:
-    """The latest decision of a choice."""
+def _choices_at(session: Session, story: tables.Story) -> Sequence[tables.Choice]:
+    """The choices that were offered where the reader stands."""
+    return session.exec(
+        select(tables.Choice)
+        .where(tables.Choice.story_id == story.id)
+        .where(_is(tables.Choice.parent_id, story.tip_id))
+    ).all()
+
+
+def _last_said(session: Session, choice_id: str) -> tables.Decision | None:
+    """The latest decision of a choice by which the story went on, whoever made it."""
     return session.exec(
         select(tables.Decision)
         .where(tables.Decision.choice_id == choice_id)
+        .where(col(tables.Decision.review).is_(False))
         .order_by(col(tables.Decision.created_at).desc(), col(tables.Decision.id).desc())
         .limit(1)
     ).first()
+
+
+def _standing(session: Session, choice_id: str) -> tuple[core.Decision, ...]:
+    """The latest decision of each annotator, in the order of time."""
+    latest: dict[str, core.Decision] = {}
+    for row, name in session.exec(
+        select(tables.Decision, tables.Annotator.name)
+        .join(tables.Annotator, col(tables.Annotator.id) == tables.Decision.annotator_id)
+        .where(tables.Decision.choice_id == choice_id)
+        .order_by(col(tables.Decision.created_at), col(tables.Decision.id))
+    ):
+        latest.pop(name, None)
+        latest[name] = core.Decision(
+            kind=row.kind,  # type: ignore[arg-type]  # the column is text
+            candidate_id=row.candidate_id,
+            milliseconds=row.milliseconds,
+            annotator=name,
+            blind=row.blind,
+            review=row.review,
+        )
+    return tuple(latest.values())
 
 
 def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidate:
@@ -254,6 +321,7 @@ def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidat
     return tables.Candidate(
         id=candidate.id,
         choice_id=choice_id,
+        origin="generated",
         slot=candidate.slot,
         position=candidate.position,
         text=written.text,
@@ -269,33 +337,35 @@ def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidat
             warped_logprobs=written.warped_logprobs,
         ),
         kept=written.kept,
-        finish_reason=written.finish_reason,  # type: ignore[arg-type]  # the column refuses an unfinished one
+        finish_reason=written.finish_reason,
         milliseconds=written.milliseconds,
     )
 
 
 def _candidate_value(row: tables.Candidate) -> core.Candidate:
-    tensors = unpack_outputs(row.output_tensors)
+    """A candidate that a model wrote, of which nothing is null."""
+    fields = row.model_dump()
+    tensors = unpack_outputs(fields["output_tensors"])
     written = core.Continuation(
-        settings=SamplerSettings(**{name: getattr(row, name) for name in SamplerSettings.__dataclass_fields__}),
-        seed=row.seed,
+        settings=SamplerSettings(**{name: fields[name] for name in SamplerSettings.__dataclass_fields__}),
+        seed=fields["seed"],
         text=row.text,
         output_ids=tuple(int(token) for token in tensors["output_ids"]),
-        kept=row.kept,
+        kept=fields["kept"],
         uniforms=tensors["uniforms"],
         logprobs=tensors["logprobs"],
         warped_logprobs=tensors["warped_logprobs"],
-        finish_reason=row.finish_reason,  # type: ignore[arg-type]  # the column is text
-        milliseconds=row.milliseconds,
+        finish_reason=fields["finish_reason"],
+        milliseconds=fields["milliseconds"],
     )
-    return core.Candidate(row.id, row.slot, row.position, row.shown, row.policy, row.log_density, written)
+    own = {name: fields[name] for name in ("id", "slot", "position", "shown", "policy", "log_density")}
+    return core.Candidate(**own, written=written)
 
 
 def _choice_value(session: Session, row: tables.Choice) -> core.Choice:
     candidates = session.exec(
         select(tables.Candidate).where(tables.Candidate.choice_id == row.id).order_by(col(tables.Candidate.position))
     ).all()
-    standing = _standing(session, row.id)
     model = session.get_one(tables.Model, row.model_id)
     return core.Choice(
         id=row.id,
@@ -306,14 +376,7 @@ def _choice_value(session: Session, row: tables.Choice) -> core.Choice:
         prompt_ids=unpack_inputs(row.input_tensors),
         cached_tokens=row.cached_tokens,
         model=core.ModelInfo(**{name: getattr(model, name) for name in core.ModelInfo.__dataclass_fields__}),
-        candidates=tuple(_candidate_value(candidate) for candidate in candidates),
-        decision=None
-        if standing is None
-        else core.Decision(
-            kind=standing.kind,  # type: ignore[arg-type]  # the column is text
-            candidate_id=standing.candidate_id,
-            milliseconds=standing.milliseconds,
-            annotator=session.get_one(tables.Annotator, standing.annotator_id).name,
-            blind=standing.blind,
-        ),
+        candidates=tuple(_candidate_value(c) for c in candidates if c.origin == "generated"),
+        by_hand=tuple(core.ByHand(c.id, c.text, c.draft_id) for c in candidates if c.origin != "generated"),
+        decisions=_standing(session, row.id),
     )

@@ -35,6 +35,7 @@ class Model(SQLModel, table=True):
     device: str
     threads: int
     versions: str
+    license: str | None = None  # as the model's card states it
 
 
 class Annotator(SQLModel, table=True):
@@ -50,6 +51,7 @@ class Choice(SQLModel, table=True):
     """A prompt after which candidates were offered."""
 
     __tablename__ = "choice"
+    __table_args__ = (Index("ix_choice_created_at_id", "created_at", "id"),)
 
     id: str = Field(primary_key=True)
     story_id: str = Field(foreign_key="story.id", index=True)
@@ -65,37 +67,40 @@ class Choice(SQLModel, table=True):
 
 
 class Candidate(SQLModel, table=True):
-    """One continuation with all that produced it."""
+    """One continuation with all that produced it; of a text by hand, that is its draft at most."""
 
     __tablename__ = "candidate"
 
     id: str = Field(primary_key=True)
     choice_id: str = Field(foreign_key="choice.id", index=True)
-    slot: int
-    position: int
+    origin: str  # generated, edited or written
+    draft_id: str | None = Field(default=None, foreign_key="candidate.id")  # what an edited one was edited from
+    slot: int | None = None
+    position: int | None = None
     shown: bool
     text: str
-    temperature: float
-    top_k: int
-    typical_p: float
-    muse_top_k: int
-    muse_damp: float
-    muse_damp_initial: float
-    muse_damp_ramp_tokens: int
-    muse_mode: str
-    min_new_tokens: int
-    max_new_tokens: int
-    policy: str
-    log_density: float
-    seed: int
-    output_tensors: bytes  # safetensors, (n,): output_ids int64; uniforms, logprobs, warped_logprobs float64
-    kept: int
-    finish_reason: str
-    milliseconds: int
+    # From here on, all is null in a text by hand.
+    temperature: float | None = None
+    top_k: int | None = None
+    typical_p: float | None = None
+    muse_top_k: int | None = None
+    muse_damp: float | None = None
+    muse_damp_initial: float | None = None
+    muse_damp_ramp_tokens: int | None = None
+    muse_mode: str | None = None
+    min_new_tokens: int | None = None
+    max_new_tokens: int | None = None
+    policy: str | None = None
+    log_density: float | None = None
+    seed: int | None = None
+    output_tensors: bytes | None = None  # safetensors, (n,): output_ids int64; uniforms, logprobs, warped_logprobs f64
+    kept: int | None = None
+    finish_reason: str | None = None
+    milliseconds: int | None = None
 
 
 class Decision(SQLModel, table=True):
-    """What an annotator said of a choice; rows are only ever added, the latest stands."""
+    """What an annotator said of a choice; rows are only ever added, the latest of each annotator stands."""
 
     __tablename__ = "decision"
     __table_args__ = (Index("ix_decision_choice_id_created_at", "choice_id", "created_at"),)
@@ -107,4 +112,5 @@ class Decision(SQLModel, table=True):
     annotator_id: str = Field(foreign_key="annotator.id")
     milliseconds: int
     blind: bool
+    review: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # said of an old choice
     created_at: str

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import stat
 import threading
@@ -10,7 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel, create_engine, text
 
 import fate.store.opening as opening
+from fate.dataset.check import check
 from fate.store import Store, StoreError
+
+SCHEMAS = Path(__file__).parent / "schemas"
+TABLES = ("story", "choice", "candidate", "decision", "model", "annotator")
 
 
 def test_a_new_file_is_private_and_safe(tmp_path):
@@ -118,13 +123,72 @@ def test_two_writers_wait_for_each_other(tmp_path):
         store.close()
 
 
+@pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.db")), ids=lambda file: file.stem)
+def test_a_database_of_every_released_schema_opens_with_all_that_is_in_it(tmp_path, schema):
+    file = tmp_path / "fate.db"
+    shutil.copy(schema, file)
+    with sqlite3.connect(schema) as old:
+        before = {table: old.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES}
+    store = Store(file)
+    (story,) = store.stories()
+    assert store.path(story.id).passages
+    assert [choice.decision.kind for choice in store.choices()] == ["chosen", "chosen", "none_good", "chosen"]
+    assert list(check(store)) == []
+    store.close()
+    with sqlite3.connect(file) as new:
+        assert {table: new.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES} == before
+        assert new.execute("SELECT count(*) FROM pair").fetchone() == (6,)
+
+
 def test_a_copy_is_made_before_the_schema_changes(tmp_path):
     file = tmp_path / "fate.db"
-    store = Store(file)
-    store.new_story("Once.")
-    opening._back_up(file, "0001")
-    store.close()
-    (copy,) = tmp_path.glob("fate.db.0001-*.backup")
+    shutil.copy(SCHEMAS / "0001.db", file)
+    Store(file).close()
+    (copy,) = tmp_path.glob("fate.db.*.backup")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     with sqlite3.connect(copy) as db:
-        assert db.execute("SELECT opening FROM story").fetchall() == [("Once.",)]
+        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert db.execute("SELECT count(*) FROM choice").fetchone() == (4,)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "fate.db"
+    shutil.copy(SCHEMAS / "0001.db", file)
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE decision SET candidate_id = 'nobody' WHERE candidate_id IS NOT NULL")
+    with pytest.raises(StoreError, match="refer to nothing"):
+        Store(file)
+    with sqlite3.connect(file) as db:
+        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert "origin" not in {row[1] for row in db.execute("PRAGMA table_info(candidate)")}
+
+
+def test_reading_leaves_a_database_and_its_folder_as_they_are(tmp_path):
+    store = Store(tmp_path / "here" / "fate.db")
+    store.new_story("Once.")
+    store.close()
+    before = {file: file.read_bytes() for file in (tmp_path / "here").iterdir()}
+    store = Store(tmp_path / "here" / "fate.db", writes=False)
+    assert len(store.stories()) == 1
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.new_story("Twice.")
+    store.close()
+    assert {file: file.read_bytes() for file in (tmp_path / "here").iterdir()} == before
+
+
+def test_a_database_in_a_folder_that_cannot_be_written_can_be_read(tmp_path, monkeypatch):
+    store = Store(tmp_path / "fate.db")
+    store.new_story("Once.")
+    store.close()
+    monkeypatch.setattr(opening.os, "access", lambda path, mode: False)  # root may write anywhere
+    store = Store(tmp_path / "fate.db", writes=False)
+    assert len(store.stories()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["fate.db"]
+    store.close()
+
+
+def test_an_older_database_is_not_changed_by_reading(tmp_path):
+    shutil.copy(SCHEMAS / "0001.db", tmp_path / "fate.db")
+    with pytest.raises(opening.OlderSchemaError, match="brings it up to date"):
+        Store(tmp_path / "fate.db", writes=False)
+    assert (tmp_path / "fate.db").read_bytes() == (SCHEMAS / "0001.db").read_bytes()

@@ -52,7 +52,7 @@ def test_a_decision_reads_back_with_its_choice(store):
     store.add_choice(choice)
     decision = decided("chosen", "a2", annotator="Ann")
     store.decide(choice, decision)
-    assert store.choice_of("a0") == replace(choice, decision=decision)
+    assert store.choice_of("a0") == replace(choice, decisions=(decision,))
 
 
 def test_the_input_tensors_are_safetensors_of_the_prompt(store, tmp_path):

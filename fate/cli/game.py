@@ -1,0 +1,115 @@
+"""The game: on a screen, or as lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fate.cli.options import Database, Lines, Model, Pickle, existing, settings
+from fate.core.errors import FateError
+
+if TYPE_CHECKING:
+    from fate.config import Config
+    from fate.store import Store
+
+
+def play(
+    context: typer.Context,
+    opening: Annotated[str | None, typer.Argument(help="How the story begins; - reads it from standard input.")] = None,
+    model: Model = None,
+    db: Database = None,
+    allow_pickle: Pickle = False,
+    plain: Lines = False,
+) -> None:
+    """Begin a story."""
+    config = settings(context, model=model, db=db, allow_pickle=allow_pickle or None)
+    if opening == "-":
+        if sys.stdin.isatty():
+            raise FateError("`fate play -` reads the opening from standard input; pipe it in.")
+        opening = sys.stdin.buffer.read().decode(errors="replace")
+        if not plain:
+            _keyboard_from_terminal()
+    elif opening is not None:
+        opening = os.fsencode(opening).decode(errors="replace")  # an argument can be any bytes
+    if opening is not None and not opening.strip():
+        raise FateError("The opening is empty; give the first words of a story.")
+    (run_plain if plain else run)(config, begin=True, opening=opening)
+
+
+def judge(
+    context: typer.Context,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many choices.")] = 20,
+    annotator: Annotated[str | None, typer.Option(help="Whose judgement it is.")] = None,
+    db: Database = None,
+) -> None:
+    """Judge old choices again, blind and in any order; the more who do, the more `fate stats` can say of agreement."""
+    config = settings(context, db=db, annotator=annotator)
+    from random import Random
+
+    from fate.plain import Plain
+    from fate.store import Store
+
+    store = Store(existing(config.db))
+    Plain().judge(store, config.annotator, number, Random())
+    store.close()
+
+
+def run(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise FateError("The game needs a terminal for its keys and its screen; start it from one.")
+    from fate.store import Store
+    from fate.tui import FateApp
+
+    store = Store(config.db)
+    game = FateApp(config, store, begin=begin, opening=opening)
+    game.run()
+    store.close()
+    _back_up(store)
+    if game.failure:
+        raise FateError(game.failure)
+    sys.exit(game.return_code)
+
+
+def run_plain(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
+    from fate.openings import openings
+    from fate.plain import Plain
+    from fate.policy import UniformPolicy
+    from fate.store import Store
+
+    store, lines = Store(config.db), Plain()
+    story_id = lines.choose_story(store.stories()) if not begin and store.stories() else None
+    if story_id is None:
+        opening = opening or lines.choose_opening(openings())
+        if opening is None:
+            return
+        story_id = store.new_story(opening)
+    from fate.engine import load
+    from fate.playthrough import Playthrough
+
+    engine = load(config.model, context=config.context, pickle=config.allow_pickle)
+    policy = UniformPolicy(config.ranges.settings_ranges())
+    lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
+    store.close()
+    _back_up(store)
+
+
+def _back_up(store: Store) -> None:
+    """A copy of the database a day, once the game is over and nobody waits for it."""
+    from fate.store.backup import back_up_daily
+    from fate.store.opening import readable_errors
+
+    with readable_errors(store.file):
+        back_up_daily(store.file)
+
+
+def _keyboard_from_terminal() -> None:
+    """Standard input has been read to its end; keys come from the terminal itself."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR)
+    except OSError as error:
+        raise FateError("The game needs a terminal for its keys and its screen; start it from one.") from error
+    os.dup2(terminal, 0)
+    sys.stdin = os.fdopen(0)

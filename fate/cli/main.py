@@ -1,0 +1,60 @@
+"""The root command, and all the others by name."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fate import __version__
+from fate.cli import data, game
+from fate.cli.options import Database, Lines, Model, Pickle, settings
+from fate.core.errors import FateError
+
+app = typer.Typer(
+    name="fate",
+    help="A language model offers three continuations of a story; you choose, and every choice becomes data.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fate {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; anything the reader can mend is one sentence and exit status 1."""
+    try:
+        app()
+    except FateError as error:
+        print(f"fate: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def library(
+    context: typer.Context,
+    model: Model = None,
+    db: Database = None,
+    allow_pickle: Pickle = False,
+    plain: Lines = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Without a command: open the library of stories."""
+    context.obj = {"model": model, "db": db, "allow_pickle": allow_pickle or None}
+    if context.invoked_subcommand is None:
+        (game.run_plain if plain else game.run)(settings(context))
+    elif plain:
+        raise FateError("--plain stands after the command that it is for, as in `fate play --plain`.")
+
+
+for command in (game.play, game.judge, data.export, data.stats, data.replay, data.check, data.restore):
+    app.command()(command)
+app.command("import")(data.import_)

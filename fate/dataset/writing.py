@@ -1,0 +1,111 @@
+"""Rows into files: Parquet, JSON Lines or CSV, a thousand rows in memory at most."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fate.dataset.rows import Row
+
+_BATCH = 1000  # rows
+
+
+class Writer(Protocol):
+    """A file that rows are added to."""
+
+    def write(self, rows: list[Row]) -> None: ...
+    def close(self) -> None: ...
+
+
+class ParquetFile:
+    """Compressed columns with their types; numbers come back bit for bit."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        self._schema = schema
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd", compression_level=1, use_dictionary=texts)
+
+    def write(self, rows: list[Row]) -> None:
+        self._writer.write_batch(pa.RecordBatch.from_pylist(rows, self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class JsonLines:
+    """One JSON object a line."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self._names = schema.names
+        self._file = file.open("w", encoding="utf-8")
+
+    def write(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._file.write(_json({name: row.get(name) for name in self._names}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Csv:
+    """A header and one line a row; what is nested stands there as JSON."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self._file = file.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file)
+        self._columns = [(field.name, pa.types.is_nested(field.type)) for field in schema]
+        self._writer.writerow(schema.names)
+
+    def write(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._writer.writerow([_json(row.get(name)) if nested else row.get(name) for name, nested in self._columns])
+
+    def close(self) -> None:
+        self._file.close()
+
+
+FORMATS: dict[str, type[ParquetFile] | type[JsonLines] | type[Csv]] = {
+    "parquet": ParquetFile,
+    "jsonl": JsonLines,
+    "csv": Csv,
+}
+
+
+class Split:
+    """The file of one split of a config. It comes into being with its first row; ``rows`` counts them."""
+
+    def __init__(self, folder: Path, config: str, name: str, file_format: str, schema: pa.Schema) -> None:
+        self.config, self.name, self.rows = config, name, 0
+        self.file = folder / config / f"{name}.{file_format}"
+        self._format, self._schema = FORMATS[file_format], schema
+        self._writer: Writer | None = None
+        self._waiting: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        self._waiting.append(row)
+        self.rows += 1
+        if len(self._waiting) == _BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        if self._waiting:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _flush(self) -> None:
+        if self._writer is None:
+            self.file.parent.mkdir(exist_ok=True)
+            self._writer = self._format(self.file, self._schema)
+        self._writer.write(self._waiting)
+        self._waiting.clear()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=np.ndarray.tolist)

@@ -1,0 +1,119 @@
+"""Choices from elsewhere into a database: what is new is added, what differs is told, nothing is overwritten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fate.store.records import Record, Row
+
+
+@dataclass
+class Merged:
+    """What came of a merge. ``added`` and ``known`` count rows by table; ``problems`` are sentences."""
+
+    added: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+
+# What may differ between two copies of one row: where a reader stands, and what was not yet recorded.
+_OWN = {"story": {"title", "tip_id", "played_at"}, "model": {"license"}}
+
+
+def merge(connection: sqlite3.Connection, records: Iterable[Record]) -> Merged:
+    """Add choices, each after the one that it continues. The caller holds the transaction."""
+    merger = _Merger(connection)
+    for record in records:
+        merger.add(record)
+    merger.place_readers()
+    return merger.merged
+
+
+class _Merger:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.merged = Merged()
+        self._connection = connection
+        self._new_stories: list[Row] = []
+        self._columns = {
+            table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            for table in ("story", "model", "annotator", "choice", "candidate", "decision")
+        }
+
+    def add(self, record: Record) -> None:
+        choice = record.choice
+        if not self._fits("story", record.story) or not self._fits("model", record.model):
+            return
+        parent = choice["parent_id"]
+        if parent is not None and self._row("candidate", parent) is None:
+            self._problem(f"choice {choice['id']} was left out: the candidate {parent} that it continues is not here")
+            return
+        rows = [("choice", choice)]
+        rows += [("candidate", row) for row in record.candidates]
+        rows += [("decision", row) for row in record.decisions]
+        if sum(not self._fits(table, row) for table, row in rows):  # every one is told
+            return
+        if self._insert("story", {**record.story, "tip_id": None}):
+            self._new_stories.append(record.story)
+        self._insert("model", record.model)
+        self._insert("choice", choice)
+        # A draft stands before what was edited from it.
+        for candidate in sorted(record.candidates, key=lambda row: row["draft_id"] is not None):
+            self._insert("candidate", candidate)
+        for decision in record.decisions:
+            self._name(decision)
+            self._insert("decision", decision)
+
+    def place_readers(self) -> None:
+        """In a story that is new here, the reader stands where the last decision put them."""
+        for story in self._new_stories:
+            last = self._connection.execute(
+                "SELECT d.candidate_id, c.parent_id, d.created_at FROM decision d JOIN choice c ON c.id = d.choice_id "
+                "WHERE c.story_id = ? AND NOT d.review ORDER BY d.created_at DESC, d.id DESC LIMIT 1",
+                (story["id"],),
+            ).fetchone()
+            if last is not None:
+                self._connection.execute(
+                    "UPDATE story SET tip_id = ?, played_at = ? WHERE id = ?",
+                    (last[0] or last[1], last[2], story["id"]),
+                )
+
+    def _fits(self, table: str, row: Row) -> bool:
+        """Whether a row says nothing else than the one that is here under its id."""
+        here = self._row(table, row["id"])
+        if here is None:
+            return True
+        own = _OWN.get(table, set())
+        differing = [n for n in self._columns[table] if n not in own and n in row and row[n] != here[n]]
+        if differing:
+            self._problem(f"{table} {row['id']} is here with another {', '.join(differing)}; it was left as it is")
+        return not differing
+
+    def _row(self, table: str, row_id: str) -> Row | None:
+        found = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()
+        return dict(zip(self._columns[table], found, strict=True)) if found else None
+
+    def _insert(self, table: str, row: Row) -> bool:
+        """Add a row that is not there yet."""
+        columns = [name for name in self._columns[table] if name in row]
+        places = ", ".join("?" * len(columns))
+        cursor = self._connection.execute(
+            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", [row[n] for n in columns]
+        )
+        (self.merged.added if cursor.rowcount else self.merged.known)[table] += 1
+        return bool(cursor.rowcount)
+
+    def _name(self, decision: Row) -> None:
+        """See to it that a decision's annotator is here; two people of one name get a number."""
+        if self._row("annotator", decision["annotator_id"]):
+            return
+        name, number = decision["annotator"], 1
+        while self._connection.execute("SELECT 1 FROM annotator WHERE name = ?", (name,)).fetchone():
+            number += 1
+            name = f"{decision['annotator']} {number}"
+        self._insert("annotator", {"id": decision["annotator_id"], "name": name})
+
+    def _problem(self, sentence: str) -> None:
+        self.merged.problems.append(sentence)

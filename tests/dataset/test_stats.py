@@ -1,0 +1,75 @@
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fate.core.choice import Decision
+from fate.dataset.stats import Share, stats
+from tests.dataset.playing import play
+
+
+def judge(store, choice, verdict, annotator):
+    decision = Decision("chosen", choice.candidates[verdict].id, 500, annotator, True, review=True)
+    store.decide(choice, decision)
+
+
+def test_an_empty_database_has_not_enough_data(store):
+    found = stats(store)
+    assert (found.stories, found.choices, found.reading_seconds) == (0, 0, None)
+    assert str(found.agreement_between) == "not enough data"
+
+
+def test_what_was_decided_is_counted_as_it_stands(store):
+    play(store, "12r3tewu", annotator="Ann")
+    found = stats(store)
+    assert (found.stories, found.choices, found.candidates) == (1, 7, 23)
+    assert found.decisions == {"chosen": 3, "none_good": 1, "tie": 1, "edited": 1, "undone": 1}
+    assert found.annotators == {"Ann": 7}
+    assert found.reading_seconds == 0.3
+    assert found.positions == [Share(1, 3), Share(1, 3), Share(1, 3)]
+    for thirds in found.wins.values():
+        assert sum(share.whole for _, _, share in thirds) == 9
+        assert sum(share.part for _, _, share in thirds) == 3
+
+
+def test_agreement_is_counted_between_annotators_and_within_one(store):
+    play(store, "12", annotator="Ann")
+    first, second = store.choices()
+    judge(store, first, 0, "Ben")  # as Ann
+    judge(store, second, 2, "Ben")  # not as Ann
+    judge(store, first, 0, "Cat")  # as both
+    assert stats(store).agreement_between == Share(2 + 1 - 1 + 0 + 1, 4) == Share(3, 4)
+    judge(store, first, 0, "Ann")
+    judge(store, second, 0, "Ann")
+    assert stats(store).agreement_within == Share(1, 2)
+
+
+def test_what_was_withdrawn_is_no_second_judgement(store):
+    play(store, "1u2")
+    found = stats(store)
+    assert found.agreement_within == Share(0, 0)
+    assert found.positions[1] == Share(1, 1)
+
+
+def test_reviews_move_no_reader(store):
+    story = play(store, "1", annotator="Ann")
+    (choice,) = store.choices()
+    judge(store, choice, 2, "Ben")
+    assert store.path(story).tip_id == choice.candidates[0].id
+    assert [d.annotator for d in store.choice_of(choice.candidates[0].id).decisions] == ["Ann", "Ben"]
+    assert store.last_decided(story).id == choice.id
+    assert store.open_choice(story) is None
+
+
+@given(st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_holds_the_share_and_stays_a_share(counts):
+    part, whole = counts
+    low, high = Share(part, whole).interval()
+    assert 0 <= low <= high <= 1
+    if whole:
+        assert low - 1e-12 <= Fraction(part, whole) <= high + 1e-12
+
+
+def test_wilsons_interval_is_the_published_one():
+    low, high = Share(8, 10).interval()
+    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
