@@ -162,7 +162,7 @@ def _texts(record: Record) -> Iterator[str]:
 def _redacted(row: Row) -> Row:
     """A row without personal data. Where something had to go, so do the token ids that spell it."""
     clean: Row = _redacted_value(row)
-    if clean != row and "redacted" in row:
+    if "redacted" in row and clean != row:
         clean |= {"input_ids": None, "attention_mask": None, "redacted": True}
         clean["candidates"] = [{**candidate, "output_ids": None} for candidate in clean["candidates"]]
     return clean

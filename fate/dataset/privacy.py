@@ -8,7 +8,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 # What is found, and the word that takes its place. A phone number has at least nine digits and a plus, brackets or
 # separators, so that a year, a price or a long count in a story is none.
@@ -20,6 +19,10 @@ PATTERNS = {
     ),
     "handles": (re.compile(r"(?<![\w@/.])@[A-Za-z_]\w{2,}"), "[HANDLE]"),
 }
+
+
+_HINT = re.compile(r"[@\d]")  # without one of these, a text matches none of the patterns
+_PUNCTUATION = dict.fromkeys(map(ord, ".,;:!?'\"()[]-\u2013\u2014\u2026\u2018\u2019\u201c\u201d"), " ")
 
 
 def redacted(text: str) -> str:
@@ -37,28 +40,35 @@ class Findings:
 
     def __init__(self, scratch: Path) -> None:
         self.personal: Counter[str] = Counter()
-        self.texts = 0
+        self.texts = self.repeated = 0
+        self._waiting: list[tuple[bytes]] = []
         self._seen = sqlite3.connect(scratch, isolation_level=None)
         self._seen.execute("PRAGMA journal_mode=OFF")
         self._seen.execute("PRAGMA synchronous=OFF")
         self._seen.execute("CREATE TABLE seen (words BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._seen.execute("BEGIN")
-        self.repeated = 0
 
     def look_at(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self.texts += 1
-            for name, (pattern, _) in PATTERNS.items():
-                found = sum(1 for _ in pattern.finditer(text))
-                if found:
-                    self.personal[name] += found
-            words = " ".join(re.findall(r"\w+", text.casefold()))
-            key = hashlib.blake2b(words.encode(), digest_size=12).digest()
-            added: Any = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
-            self.repeated += added.rowcount == 0
+            if _HINT.search(text):
+                for name, (pattern, _) in PATTERNS.items():
+                    self.personal[name] += len(pattern.findall(text))
+            words = " ".join(text.casefold().translate(_PUNCTUATION).split())
+            self._waiting.append((hashlib.blake2b(words.encode(), digest_size=12).digest(),))
+        if len(self._waiting) > 10_000:
+            self._count()
 
     def close(self) -> None:
+        self._count()
         self._seen.close()
+
+    def _count(self) -> None:
+        before = self._seen.total_changes
+        self._seen.execute("BEGIN")
+        self._seen.executemany("INSERT OR IGNORE INTO seen VALUES (?)", self._waiting)
+        self._seen.execute("COMMIT")
+        self.texts += len(self._waiting)
+        self.repeated += len(self._waiting) - (self._seen.total_changes - before)
+        self._waiting.clear()
 
     def sentences(self) -> list[str]:
         """The report, a line for each kind."""

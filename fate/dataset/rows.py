@@ -1,6 +1,7 @@
 """The rows of each config, and their columns.
 
-``choices`` holds everything, word for word. In the other three, which trainers read, the white space at the end
+A row may hold more than its columns; what writes it takes those alone. ``choices`` is
+everything, word for word. In the other three, which trainers read, the white space at the end
 of a prompt has moved to the beginning of what follows it, where a tokenizer expects it.
 """
 
@@ -116,13 +117,12 @@ def choice_rows(record: Record, window: int | None = None) -> Iterator[Row]:
     """The row of ``choices``; ``window`` does not apply, since the row repeats what the model read."""
     inputs = views(record.choice["input_tensors"])
     yield {
-        **_only(_CHOICE, record.choice),
-        "story": _only(_STORY, record.story),
-        "input_ids": inputs["input_ids"],
-        "attention_mask": inputs["attention_mask"],
-        "model": _only(_MODEL, record.model),
+        **record.choice,
+        **inputs,
+        "story": record.story,
+        "model": record.model,
         "candidates": [_candidate(row) for row in record.candidates],
-        "decisions": [_flags(_only(_DECISION, row), "blind", "review") for row in record.decisions],
+        "decisions": [{**row, "blind": bool(row["blind"]), "review": bool(row["review"])} for row in record.decisions],
         "redacted": False,
     }
 
@@ -173,12 +173,7 @@ ROWS: dict[str, Callable[[Record, int | None], Iterator[Row]]] = {
 
 def _candidate(row: Row) -> Row:
     arrays = views(row["output_tensors"]) if row["output_tensors"] else {}
-    return _flags({name: arrays.get(name, row.get(name)) for name, _ in _CANDIDATE}, "shown")
-
-
-def _flags(row: Row, *names: str) -> Row:
-    """A row whose flags, which SQLite keeps as numbers, are true or false."""
-    return row | {name: bool(row[name]) for name in names}
+    return {**row, **arrays, "shown": bool(row["shown"])}
 
 
 def _prompt(record: Record, window: int | None) -> tuple[str, str]:
@@ -217,9 +212,5 @@ def _completion(candidate: Row) -> Row:
     return {
         "candidate_id": candidate["id"],
         "finish_reason": candidate["finish_reason"] or "hand",
-        "settings": _only(_SETTINGS, candidate) if candidate["origin"] == "generated" else None,
+        "settings": candidate if candidate["origin"] == "generated" else None,
     }
-
-
-def _only(columns: list[Any], row: Row) -> Row:
-    return {name: row[name] for name, _ in columns if name in row}

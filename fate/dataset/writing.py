@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,23 +33,34 @@ class ParquetFile:
         self._schema = schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", compression_level=1, use_dictionary=texts)
 
+        self._thread = ThreadPoolExecutor(1)  # compresses one batch while the next is gathered
+        self._writing: Future[None] | None = None
+
     def write(self, rows: list[Row]) -> None:
-        self._writer.write_batch(pa.RecordBatch.from_pylist(rows, self._schema))
+        batch = pa.RecordBatch.from_pylist(rows, self._schema)
+        self._wait()
+        self._writing = self._thread.submit(self._writer.write_batch, batch)
 
     def close(self) -> None:
+        self._wait()
+        self._thread.shutdown()
         self._writer.close()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
 
 
 class JsonLines:
     """One JSON object a line."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self._names = schema.names
+        self._columns = _columns(schema)
         self._file = file.open("w", encoding="utf-8")
 
     def write(self, rows: list[Row]) -> None:
         for row in rows:
-            self._file.write(_json({name: row.get(name) for name in self._names}) + "\n")
+            self._file.write(_json(_fitted(row, self._columns)) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -59,12 +72,16 @@ class Csv:
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self._file = file.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
-        self._columns = [(field.name, pa.types.is_nested(field.type)) for field in schema]
+        self._columns = _columns(schema)
+        self._nested = [pa.types.is_nested(field.type) for field in schema]
         self._writer.writerow(schema.names)
 
     def write(self, rows: list[Row]) -> None:
         for row in rows:
-            self._writer.writerow([_json(row.get(name)) if nested else row.get(name) for name, nested in self._columns])
+            values = _fitted(row, self._columns).values()
+            self._writer.writerow(
+                [_json(value) if nested else value for value, nested in zip(values, self._nested, strict=True)]
+            )
 
     def close(self) -> None:
         self._file.close()
@@ -105,6 +122,24 @@ class Split:
             self._writer = self._format(self.file, self._schema)
         self._writer.write(self._waiting)
         self._waiting.clear()
+
+
+# The columns of a schema by name, with those of what is nested in each; None for a plain value.
+Columns = dict[str, Any]
+
+
+def _columns(fields: Iterable[pa.Field]) -> Columns:
+    inner = {field.name: field.type.value_type if pa.types.is_list(field.type) else field.type for field in fields}
+    return {name: _columns(list(kind)) if pa.types.is_struct(kind) else None for name, kind in inner.items()}
+
+
+def _fitted(value: Any, columns: Columns | None) -> Any:
+    """A row, or what is nested in it, with its columns alone."""
+    if columns is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [_fitted(inner, columns) for inner in value]
+    return {name: _fitted(value.get(name), inner) for name, inner in columns.items()}
 
 
 def _json(value: Any) -> str:

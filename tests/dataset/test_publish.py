@@ -33,7 +33,8 @@ class Hub(BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            self.answer({"commitUrl": f"{self.server.address}/datasets/me/stories/commit/1", "commitOid": "1", "success": True})
+            address = f"{self.server.address}/datasets/me/stories/commit/1"
+            self.answer({"commitUrl": address, "commitOid": "1", "success": True})
         else:
             self.answer({"valid": True})
 
