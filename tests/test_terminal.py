@@ -56,7 +56,7 @@ def test_from_an_opening_to_the_third_choice_and_into_the_database(tiny_folders,
             assert engine.decode(choice.prompt_ids + candidate.written.kept_ids) == before + candidate.written.text
         before += choice.candidates[position].written.text
     assert before == path.text
-    assert sum(len(list(choice.pairs())) for choice in answered) == 6
+    assert list(store.query("SELECT count(*) FROM pair")) == [(6,)]
     store.close()
 
 

@@ -144,7 +144,7 @@ def replay(
     config = settings(context, model=model, db=db, allow_pickle=allow_pickle or None)
     from fate.store import Store
 
-    store = Store(existing(config.db))
+    store = Store(existing(config.db), writes=False)
     wanted = _stories(store, stories or [], every)
     from fate.engine import load
     from fate.replay import replay as write_again

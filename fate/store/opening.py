@@ -66,7 +66,8 @@ def open_engine(path: Path) -> Engine:
 def open_to_read(path: Path) -> Engine:
     """A SQLAlchemy engine that leaves the file as it is. Raises StoreError, also where the schema is not the newest."""
     mode = "mode=rw"  # with query_only below: only a connection that may write clears its log away at the end
-    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    as_us = os.access in os.supports_effective_ids  # ask for the user whose rights count, where that can be asked
+    if not all(os.access(place, os.W_OK, effective_ids=as_us) for place in (path, path.parent)):
         # Without a log, and where none can be made, SQLite must be told that nobody else writes.
         mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     address = f"file:{quote(str(path))}?{mode}"

@@ -176,17 +176,6 @@ def test_reading_leaves_a_database_and_its_folder_as_they_are(tmp_path):
     assert {file: file.read_bytes() for file in (tmp_path / "here").iterdir()} == before
 
 
-def test_a_database_in_a_folder_that_cannot_be_written_can_be_read(tmp_path, monkeypatch):
-    store = Store(tmp_path / "fate.db")
-    store.new_story("Once.")
-    store.close()
-    monkeypatch.setattr(opening.os, "access", lambda path, mode: False)  # root may write anywhere
-    store = Store(tmp_path / "fate.db", writes=False)
-    assert len(store.stories()) == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["fate.db"]
-    store.close()
-
-
 def test_an_older_database_is_not_changed_by_reading(tmp_path):
     shutil.copy(SCHEMAS / "0001.db", tmp_path / "fate.db")
     with pytest.raises(opening.OlderSchemaError, match="brings it up to date"):

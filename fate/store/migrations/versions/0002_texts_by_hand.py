@@ -60,9 +60,9 @@ def upgrade() -> None:
         """
         CREATE VIEW standing_decision AS
         SELECT d.* FROM decision d
-        WHERE d.id = (
-            SELECT l.id FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id
-            ORDER BY l.created_at DESC, l.id DESC LIMIT 1
+        WHERE NOT EXISTS (
+            SELECT 1 FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id
+            AND (l.created_at, l.id) > (d.created_at, d.id)
         )
         """
     )
