@@ -22,11 +22,19 @@ _SEEDS = 2**63  # what fits a column of SQLite
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Candidates as far as they are written; ``choice`` once they are complete and on disk."""
+    """Candidates as far as they are written, in the order of their places on the screen.
+
+    ``choice`` is there once they are complete and on disk.
+    """
 
     choice_id: str
     rows: tuple[Continuation, ...]
     choice: Choice | None = None
+
+
+def shuffled_slots(rng: Random) -> list[int]:
+    """Which row of the batch stands at which place on the screen, so that no slot is always read first."""
+    return rng.sample(range(CANDIDATES), CANDIDATES)
 
 
 class Playthrough:
@@ -71,12 +79,13 @@ class Playthrough:
         settings = [draw.settings for draw in draws]
         prompt_ids = self._prompt_ids(path, max(s.max_new_tokens for s in settings))
         seeds = [self._rng.randrange(_SEEDS) for _ in draws]
+        slots = shuffled_slots(self._rng)
         generation = self.engine.generate(prompt_ids, settings, seeds)
         while not generation.done:
             generation.step()
             if stop():
                 generation.cancel()
-            yield Offer(choice_id, tuple(generation.rows))
+            yield Offer(choice_id, tuple(generation.rows[slot] for slot in slots))
         choice = Choice(
             id=choice_id,
             story_id=path.story_id,
@@ -87,12 +96,14 @@ class Playthrough:
             cached_tokens=generation.cached_tokens,
             model=self.engine.info,
             candidates=tuple(
-                Candidate(uuid4().hex, slot, slot, True, self.policy.name, draw.log_density, row)
-                for slot, (draw, row) in enumerate(zip(draws, generation.rows, strict=True))
+                Candidate(
+                    uuid4().hex, slot, place, True, self.policy.name, draws[slot].log_density, generation.rows[slot]
+                )
+                for place, slot in enumerate(slots)
             ),
         )
         self.store.add_choice(choice)
-        yield Offer(choice_id, tuple(generation.rows), choice)
+        yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
 
     def choose(self, choice: Choice, candidate: Candidate, milliseconds: int, *, blind: bool) -> None:
         """Take a candidate into the story."""
@@ -128,6 +139,16 @@ class Playthrough:
         if choice is None:
             return False
         self._decide(choice, "undone", 0, blind=False)
+        return True
+
+    def redo(self) -> bool:
+        """Say again what the last undo withdrew. False where nothing was."""
+        choice = self.store.open_choice(self.path.story_id)
+        withdrawn = self.store.withdrawn(choice) if choice else None
+        if choice is None or withdrawn is None:
+            return False
+        self.store.decide(choice, withdrawn)
+        self.path = self.store.path(choice.story_id)
         return True
 
     def _decide(

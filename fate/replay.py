@@ -38,11 +38,13 @@ def replay(engine: Engine, choice: Choice) -> Iterator[Replayed]:
     A candidate that was cut off is compared as far as it goes. Raises ValueError where the prompt does not fit
     the engine's context.
     """
-    stored = [candidate.written for candidate in choice.candidates]
+    # In the rows of the first time: a row's place in the batch can change the last bits of its arithmetic.
+    candidates = sorted(choice.candidates, key=lambda candidate: candidate.slot)
+    stored = [candidate.written for candidate in candidates]
     generation = engine.generate(choice.prompt_ids, [w.settings for w in stored], [w.seed for w in stored])
     for _ in range(max(len(written.output_ids) for written in stored)):
         generation.step()
-    for candidate, again in zip(choice.candidates, generation.rows, strict=True):
+    for candidate, again in zip(candidates, generation.rows, strict=True):
         matched = _matching(candidate.written, again)
         pairs = zip(candidate.written.logprobs[:matched], again.logprobs[:matched], strict=True)
         difference = max((abs(a - b) for a, b in pairs), default=0.0)

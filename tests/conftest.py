@@ -41,6 +41,13 @@ def fate_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def unshuffled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates stand in the order of their slots, so that a test can say which text a key takes."""
+    if "shuffled" not in request.keywords:
+        monkeypatch.setattr("fate.playthrough.shuffled_slots", lambda rng: [0, 1, 2])
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A new database, ``fate.db`` in the test's own folder."""

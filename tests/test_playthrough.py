@@ -172,3 +172,48 @@ def test_a_tie_brings_other_candidates_and_can_be_undone(store):
     assert other.id != choice.id
     assert play.undo()
     assert store.open_choice(play.path.story_id).id == choice.id
+
+
+@pytest.mark.shuffled
+def test_places_on_the_screen_are_shuffled_and_recorded(store):
+    orders = set()
+    for seed in range(40):
+        play = playing(store, seed=seed)
+        offers = list(play.offer())
+        choice = offers[-1].choice
+        assert [c.position for c in choice.candidates] == [0, 1, 2]
+        assert [c.written.text for c in choice.candidates] == [TEXTS[c.slot] for c in choice.candidates]
+        for offer in offers:  # nothing changes its place while it streams
+            for row, candidate in zip(offer.rows, choice.candidates, strict=True):
+                assert candidate.written.text.startswith(row.text)
+        assert choice == store.open_choice(play.path.story_id)
+        orders.add(tuple(c.slot for c in choice.candidates))
+    assert len(orders) == 6
+
+
+def test_redo_says_again_what_undo_withdrew(store):
+    play = playing(store)
+    assert not play.redo()
+    first = offered(play)
+    play.edit(first, first.candidates[0], "Mine.", 700, blind=True)
+    second = offered(play)
+    play.reroll(second, 300, blind=True)
+    before = play.path
+    assert play.undo()
+    assert play.undo()
+    assert play.path.passages == ()
+    assert play.redo()
+    assert play.path.passages == (" Mine.",)
+    assert play.redo()
+    assert play.path == before
+    assert not play.redo()
+    assert store.choice(first.id).decision.milliseconds == 700
+
+
+def test_after_another_answer_there_is_nothing_to_redo(store):
+    play = playing(store)
+    choice = offered(play)
+    play.choose(choice, choice.candidates[0], 300, blind=True)
+    play.undo()
+    play.choose(choice, choice.candidates[1], 300, blind=True)
+    assert not play.redo()

@@ -32,6 +32,7 @@ def play(store, engine, keys, story=None, seed=0):
     return story
 
 
+@pytest.mark.shuffled
 @pytest.mark.parametrize("family", ["llama", "gpt_neox", "bloom", "gpt2"])
 def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(store, tiny_folders, family):
     engine = load(str(tiny_folders[family]), context=240)  # shorter than the story

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -104,7 +105,7 @@ def start(terminal):
 
 def intact(file):
     """The passages on the path of the only story in a database that was not closed."""
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         assert set(db.execute("SELECT count(*) FROM candidate GROUP BY choice_id")) <= {(3,)}

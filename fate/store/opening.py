@@ -53,7 +53,9 @@ def open_engine(path: Path) -> Engine:
     """A SQLAlchemy engine on the newest schema, for a file that is made where there is none. Raises StoreError."""
     with readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # stories are private
+        # Never on a file that is there: closing it would drop the locks of every connection that this process has.
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # stories are private
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
@@ -71,8 +73,9 @@ def open_to_read(path: Path) -> Engine:
         # Without a log, and where none can be made, SQLite must be told that nobody else writes.
         mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     address = f"file:{quote(str(path))}?{mode}"
+    if not path.is_file():
+        raise StoreError(f"There is no database {path}; name another file with --db.")
     with readable_errors(path):
-        path.open("rb").close()
         engine = create_engine("sqlite://", creator=lambda: _connect_to_read(address), poolclass=QueuePool)
         with engine.connect() as connection:
             revision = _revision(connection, path)
@@ -111,6 +114,7 @@ def readable_errors(path: Path) -> Iterator[None]:
             ("disk i/o", "could not be written or read; see whether the disk has room and is well, and try again"),
             ("not a database", "is not a fate database, or no longer; " + _way_back(path)),
             ("malformed", "is damaged; " + _way_back(path)),
+            ("unable to open", "could not be opened; check its permissions, or name another file with --db"),
         ):
             if sign in said:
                 raise StoreError(f"{path} {sentence}.") from error

@@ -189,6 +189,12 @@ class Store:
             tip = session.get_one(tables.Candidate, story.tip_id)
             return _choice_value(session, session.get_one(tables.Choice, tip.choice_id))
 
+    def withdrawn(self, choice: core.Choice) -> core.Decision | None:
+        """What was said of a choice before it was undone; None where the last word was another."""
+        with self._reading() as session:
+            said = _said(session, choice.id, review=False)
+        return said[-2] if len(said) > 1 and said[-1].kind == "undone" else None
+
     def choices(self, story_id: str | None = None) -> Iterator[core.Choice]:
         """Every choice that was ever offered, or those of one story, in the order of time; one in memory at once."""
         of_story = col(tables.Choice.story_id) == story_id if story_id else true()
@@ -295,17 +301,10 @@ def _last_said(session: Session, choice_id: str) -> tables.Decision | None:
     ).first()
 
 
-def _standing(session: Session, choice_id: str) -> tuple[core.Decision, ...]:
-    """The latest decision of each annotator, in the order of time."""
-    latest: dict[str, core.Decision] = {}
-    for row, name in session.exec(
-        select(tables.Decision, tables.Annotator.name)
-        .join(tables.Annotator, col(tables.Annotator.id) == tables.Decision.annotator_id)
-        .where(tables.Decision.choice_id == choice_id)
-        .order_by(col(tables.Decision.created_at), col(tables.Decision.id))
-    ):
-        latest.pop(name, None)
-        latest[name] = core.Decision(
+def _said(session: Session, choice_id: str, *, review: bool = True) -> list[core.Decision]:
+    """All that was said of a choice, in the order of time; with or without reviews."""
+    return [
+        core.Decision(
             kind=row.kind,  # type: ignore[arg-type]  # the column is text
             candidate_id=row.candidate_id,
             milliseconds=row.milliseconds,
@@ -313,6 +312,22 @@ def _standing(session: Session, choice_id: str) -> tuple[core.Decision, ...]:
             blind=row.blind,
             review=row.review,
         )
+        for row, name in session.exec(
+            select(tables.Decision, tables.Annotator.name)
+            .join(tables.Annotator, col(tables.Annotator.id) == tables.Decision.annotator_id)
+            .where(tables.Decision.choice_id == choice_id)
+            .where(true() if review else col(tables.Decision.review).is_(False))
+            .order_by(col(tables.Decision.created_at), col(tables.Decision.id))
+        )
+    ]
+
+
+def _standing(session: Session, choice_id: str) -> tuple[core.Decision, ...]:
+    """The latest decision of each annotator, in the order of time."""
+    latest: dict[str, core.Decision] = {}
+    for decision in _said(session, choice_id):
+        latest.pop(decision.annotator, None)
+        latest[decision.annotator] = decision
     return tuple(latest.values())
 
 

@@ -1,6 +1,8 @@
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -181,3 +183,16 @@ def test_an_older_database_is_not_changed_by_reading(tmp_path):
     with pytest.raises(opening.OlderSchemaError, match="brings it up to date"):
         Store(tmp_path / "fate.db", writes=False)
     assert (tmp_path / "fate.db").read_bytes() == (SCHEMAS / "0001.db").read_bytes()
+
+
+def test_opening_a_file_again_leaves_the_locks_of_those_who_have_it_open(tmp_path):
+    file = tmp_path / "fate.db"
+    store = Store(file)
+    store.new_story("Once.")
+    Store(file).close()
+    Store(file, writes=False).close()
+    # Another program must still see that the file is in use: it cannot take the write-ahead log away.
+    code = f"import sqlite3; sqlite3.connect({str(file)!r}, timeout=0).execute('PRAGMA journal_mode=DELETE')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "database is locked" in done.stderr
+    store.close()
