@@ -2,7 +2,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
 from fate.tui.screens.keys import KeysScreen
@@ -383,3 +383,86 @@ async def test_the_newest_passage_stays_in_sight_after_a_resize(game):
             await pilot.pause(0.2)
             story = app.screen.query_one("StoryView")
             assert story.scroll_offset.y == story.max_scroll_y
+
+
+async def test_a_tie_is_kept_and_others_are_offered(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "t")
+        assert decisions(store) == ["tie", None]
+        assert cards(app) == ["One 2.", "Two 2.", "Three 2."]
+
+
+async def test_a_candidate_is_edited_before_it_is_taken(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("right", "e")
+        assert app.screen.query_one(TextArea).text == "Two 1."
+        await pilot.press("backspace", ",", "space", "t", "o", "o", ".")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " Two 1, too."
+    (choice, _) = store.choices()
+    assert choice.decision.kind == "edited"
+    assert choice.by_hand[0].draft_id == choice.candidates[1].id
+
+
+async def test_a_passage_of_ones_own_may_have_paragraphs_and_be_given_up(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "x", "escape")
+        assert decisions(store) == [None]
+        await pilot.press("w", "A", "ctrl+j", "ctrl+j", "B")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " A\n\nB"
+        assert decisions(store) == ["written", None]
+
+
+async def test_an_empty_passage_is_not_taken(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "enter", "1", "enter")
+        await until(lambda: decisions(store) == ["written", None])
+    assert store.path(store.stories()[0].id).text == OPENING + " 1"
+
+
+async def test_redo_follows_undo(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await press(pilot, "u")
+        await press(pilot, "U")
+        assert page(app) == OPENING + " Two 1."
+        await pilot.press("U")
+        await until(lambda: state(app) == "nothing to say again")
+
+
+async def test_writing_pauses_and_goes_on(game, store):
+    engine = FakeEngine([" word" * 60] * 3, delay=0.02)
+    app = game(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await pilot.press("space")
+        assert "paused" in state(app)
+        await asyncio.sleep(0.3)
+        before = cards(app)
+        await asyncio.sleep(0.3)
+        assert cards(app) == before
+        await pilot.press("space")
+        await until_open(pilot)
+        assert len(cards(app)[0]) > len(before[0])
+
+
+async def test_escape_ends_candidates_where_they_are(game, store):
+    app = game(FakeEngine([" word" * 400] * 3, delay=0.02))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await pilot.press("escape")
+        await until_open(pilot)
+        (choice,) = store.choices()
+        assert {c.written.finish_reason for c in choice.candidates} == {"cancelled"}
+        assert choice.decision is None

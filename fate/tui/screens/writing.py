@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual import work
@@ -14,11 +16,13 @@ from textual.screen import Screen
 from textual.widgets import Footer
 from textual.worker import get_current_worker
 
-from fate.core.choice import Choice, Continuation
+from fate.core.choice import Choice, Continuation, DecisionKind
 from fate.core.errors import FateError
 from fate.core.story import Path
+from fate.core.text import harmless
 from fate.playthrough import CANDIDATES, Playthrough
 from fate.tui.messages import Offered, OfferFailed
+from fate.tui.screens.passage import PassageScreen
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.story_view import StoryView
@@ -32,16 +36,18 @@ REPAINT = 0.05  # seconds between two repaints of streaming text
 
 _CHOOSE = "Take this candidate into the story"
 
-# loading: no model yet. writing: candidates stream in. open: they wait for an answer.
+# loading: no model yet. writing: candidates stream in. paused: they would. open: they wait for an answer.
 # deciding: an answer is being written down. ended: the story has its end.
-State = Literal["loading", "writing", "open", "deciding", "ended", "failed"]
+State = Literal["loading", "writing", "paused", "open", "deciding", "ended", "failed"]
 
 
 class Answer(NamedTuple):
     """What the reader said of the candidates on the screen."""
 
-    position: int | None  # None: none of them is good
-    milliseconds: int  # from the moment they took keys
+    kind: DecisionKind
+    position: int  # of the candidate that is chosen, or edited
+    text: str  # by hand
+    milliseconds: int  # from the moment the candidates took keys
     blind: bool  # the parameters had not been seen
 
 
@@ -60,6 +66,12 @@ class WritingScreen(Screen[None]):
         Binding("enter", "take", "Take", show=False, id="writing.take", tooltip="Take the marked candidate"),
         Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three others"),
         Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
+        Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Say again what was undone"),
+        Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
+        Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
+        Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
+        Binding("space", "pause", "Pause", show=False, id="writing.pause", tooltip="Stop writing for a while; go on"),
+        Binding("escape", "cut", "Cut", show=False, id="writing.cut", tooltip="Candidates end where they are"),
         Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
         Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
         Binding("p", "parameters", "Parameters", id="writing.parameters", tooltip="Show or hide how each was sampled"),
@@ -80,6 +92,7 @@ class WritingScreen(Screen[None]):
         self._choice: Choice | None = None  # the same, once they are complete and on disk
         self._takes_keys = 0.0  # when the grace of these candidates is over
         self._wish: Answer | None = None  # given before the candidates were complete
+        self._cut = False  # the candidates shall end where they are
         self._parameters = False  # shown?
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
         self._marked = 0
@@ -119,6 +132,7 @@ class WritingScreen(Screen[None]):
         choice = f"choice {len(self._path.passages) + 1}"
         said: dict[State, str] = {
             "writing": f"{choice} · writing …",
+            "paused": f"{choice} · paused, space goes on",
             "open": f"{choice} · which one?",
             "deciding": f"{choice} · keeping it …",
             "ended": "the end",
@@ -133,7 +147,7 @@ class WritingScreen(Screen[None]):
         self.workers.cancel_group(self, "offer")
         self._round += 1
         self._path = self._playthrough.path
-        self._rows, self._choice, self._wish = (), None, None
+        self._rows, self._choice, self._wish, self._cut = (), None, None, False
         ended = self._path.ended and self._path.tip_id != self._past_the_end
         self.query_one(StoryView).show(self._path, ended=ended)
         for card in self.query(CandidateCard):
@@ -152,7 +166,9 @@ class WritingScreen(Screen[None]):
             with self.app.engine_in_use:  # the offer before this one may still be noticing that it is over
                 if worker.is_cancelled:
                     return
-                for offer in playthrough.offer(stop=lambda: bool(self._wish)):
+                for offer in playthrough.offer(stop=lambda: bool(self._wish) or self._cut):
+                    while self._state == "paused" and not (worker.is_cancelled or self._wish or self._cut):
+                        time.sleep(REPAINT)
                     if worker.is_cancelled:
                         return
                     if offer.choice or time.monotonic() - painted >= REPAINT:
@@ -192,7 +208,7 @@ class WritingScreen(Screen[None]):
     def action_choose(self, position: int) -> None:
         if self._rows and (self._state == "open" or self._rows[position].text):
             self._mark(position)
-            self._give(position)
+            self._give("chosen", position)
 
     def action_take(self) -> None:
         self.action_choose(self._marked)
@@ -206,20 +222,56 @@ class WritingScreen(Screen[None]):
         if self._state in ("ended", "failed"):
             self._go_on()
         else:
-            self._give(None)
+            self._give("none_good")
+
+    def action_tie(self) -> None:
+        self._give("tie")
+
+    @work
+    async def action_edit(self) -> None:
+        if self._state != "open":
+            return
+        position, text = self._marked, self._rows[self._marked].text.strip()
+        edited = await self.app.push_screen_wait(PassageScreen("In your own words", harmless(text)))
+        if edited is not None:
+            self._give("edited", position, edited)
+
+    @work
+    async def action_write(self) -> None:
+        if not self._rows or self._wish:
+            return
+        written = await self.app.push_screen_wait(PassageScreen("Your own passage"))
+        if written is not None:
+            self._give("written", text=written)
+
+    def action_pause(self) -> None:
+        if self._state == "writing":
+            self._enter("paused")
+        elif self._state == "paused":
+            self._enter("writing")
+
+    def action_cut(self) -> None:
+        self._cut = bool(self._rows)
 
     async def action_undo(self) -> None:
+        await self._step(Playthrough.undo, "this is where the story begins")
+
+    async def action_redo(self) -> None:
+        await self._step(Playthrough.redo, "nothing to say again")
+
+    async def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
+        """Move back or forth between decisions."""
         if self._playthrough is None or self._state == "deciding" or self._wish:
             return
         try:
-            undone = await asyncio.to_thread(self._playthrough.undo)
+            moved = await asyncio.to_thread(step, self._playthrough)
         except FateError as error:
             self._tell_not_kept(error)
         else:
-            if undone:
+            if moved:
                 self._go_on()
             else:
-                self.query_one(Bar).say("this is where the story begins")
+                self.query_one(Bar).say(impossible)
 
     def _mark(self, position: int) -> None:
         self._marked = position % CANDIDATES
@@ -245,15 +297,16 @@ class WritingScreen(Screen[None]):
 
     # --- writing it down --------------------------------------------------------------------------
 
-    def _give(self, position: int | None) -> None:
-        """Answer with the candidate at a position, or with none of them."""
+    def _give(self, kind: DecisionKind, position: int = 0, text: str = "") -> None:
+        """Answer the candidates on the screen, once they take keys."""
         now = time.monotonic()
         if not self._rows or now < self._takes_keys:
             return
-        answer = Answer(position, round((now - self._takes_keys) * 1000), self._offered not in self.app.seen_parameters)
+        waited, blind = round((now - self._takes_keys) * 1000), self._offered not in self.app.seen_parameters
+        answer = Answer(kind, position, text, waited, blind)
         if self._state == "open":
             self._answer(answer)
-        elif self._state == "writing" and not self._wish:
+        elif self._state in ("writing", "paused") and not self._wish:
             self._wish = answer  # the engine ends the candidates where they are, see on_offered
 
     def _answer(self, answer: Answer) -> None:
@@ -264,13 +317,17 @@ class WritingScreen(Screen[None]):
     @work(group="decide")
     async def _write_down(self, choice: Choice, answer: Answer) -> None:
         assert self._playthrough is not None
-        position, milliseconds, blind = answer
+        game, (kind, position, text, milliseconds, blind) = self._playthrough, answer
+        candidate = choice.candidates[position]
+        keep: dict[DecisionKind, Callable[..., None]] = {
+            "chosen": partial(game.choose, choice, candidate),
+            "edited": partial(game.edit, choice, candidate, text),
+            "written": partial(game.write, choice, text),
+            "tie": partial(game.tie, choice),
+            "none_good": partial(game.reroll, choice),
+        }
         try:
-            if position is None:
-                await asyncio.to_thread(self._playthrough.reroll, choice, milliseconds, blind=blind)
-            else:
-                candidate = choice.candidates[position]
-                await asyncio.to_thread(self._playthrough.choose, choice, candidate, milliseconds, blind=blind)
+            await asyncio.to_thread(keep[kind], milliseconds, blind=blind)
         except FateError as error:
             self._tell_not_kept(error)
             self._wish = None
