@@ -91,7 +91,7 @@ def test_export_prints_what_it_wrote_and_no_bar_in_a_pipe(played, tmp_path):
     assert done.stdout.splitlines() == [
         f"{tmp_path / 'out'}: 8 pairs",
         "Personal data: 1 e-mail addresses, 0 phone numbers, 0 handles.",
-        "Repeated texts: 12 of 17.",
+        "Repeated texts: 12 of 15.",
     ]
     assert len((tmp_path / "out" / "pairs" / "train.jsonl").read_text().splitlines()) == 8
 
@@ -102,7 +102,10 @@ def test_what_holds_personal_data_is_not_uploaded_by_chance(played, tmp_path):
     assert "--redact or --as-is" in told
 
 
-@pytest.mark.parametrize(("option", "value"), [("--config", "pears"), ("--format", "xml"), ("--since", "soon")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--config", "pears"), ("--format", "xml"), ("--since", "soon"), ("--since", "0001-01-01"), ("--since", "")],
+)
 def test_an_option_that_cannot_be_is_one_sentence(played, tmp_path, option, value):
     assert value in sentence("export", str(tmp_path / "out"), option, value, "--db", played)
     assert not (tmp_path / "out").exists()
@@ -140,8 +143,9 @@ def test_check_exits_with_1_where_a_row_is_wrong(played):
 def test_restore_puts_the_newest_copy_back(played):
     assert "There is no copy of" in sentence("restore", "--db", played)
     back_up(Path(played))
+    assert "was left as it is, because it is sound" in sentence("restore", "--db", played)
     Path(played).write_bytes(b"spilled coffee" * 1000)
-    assert "`fate restore` puts the copy" in sentence("stats", "--db", played)
+    assert f"`fate restore --db {played}` puts the copy" in sentence("stats", "--db", played)
     assert "is played.db." in run("restore", "--db", played).stdout
     assert "5 choices" in run("stats", "--db", played).stdout
 
@@ -150,3 +154,22 @@ def test_judging_without_answers_changes_nothing(played):
     done = subprocess.run([FATE, "judge", "--db", played], input="", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "by reader 5" in run("stats", "--db", played).stdout
+
+
+@pytest.mark.parametrize("db", ["x" * 300, ":memory:", "."])
+@pytest.mark.parametrize("command", ["stats", "judge", "check"])
+def test_a_database_that_cannot_be_is_one_sentence(db, command, tmp_path):
+    sentence(command, "--db", db)
+
+
+def test_check_needs_no_model_to_look_at_all_but_the_spelling(played):
+    done = run("check", "--model", "no/such", "--db", played)
+    assert done.returncode == 0, done.stderr
+    assert "5 choices looked at, 0 problems" in done.stdout
+
+
+def test_bytes_that_are_no_text_can_be_typed(tiny_folders, tmp_path):
+    command = [FATE, "play", "Once.", "--plain", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "f.db")]
+    done = subprocess.run(command, input=b"w\nCaf\xe9 \xff.\nq\n", capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"Kept" in done.stdout

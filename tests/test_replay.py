@@ -15,7 +15,7 @@ OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
 
 
 def play(store, engine, keys, story=None, seed=0):
-    """Choose, reroll (r), undo (u), or take candidates before they are complete (c)."""
+    """Choose, reroll (r), undo (u), take before it is complete (c), edit (e) or write (w)."""
     story = story or store.new_story(OPENING)
     game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(seed))
     for key in keys:
@@ -27,6 +27,10 @@ def play(store, engine, keys, story=None, seed=0):
         choice = list(offers)[-1].choice
         if key == "r":
             game.reroll(choice, 300, blind=True)
+        elif key == "e":
+            game.edit(choice, choice.candidates[0], "She said no.", 300, blind=True)
+        elif key == "w":
+            game.write(choice, "Then it rained.", 300, blind=True)
         else:
             game.choose(choice, choice.candidates["123".find(key) % 3], 300, blind=True)
     return story
@@ -36,7 +40,7 @@ def play(store, engine, keys, story=None, seed=0):
 @pytest.mark.parametrize("family", ["llama", "gpt_neox", "bloom", "gpt2"])
 def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(store, tiny_folders, family):
     engine = load(str(tiny_folders[family]), context=240)  # shorter than the story
-    story = play(store, engine, "12r3u1c22uu3")
+    story = play(store, engine, "12er3u1cw22uu3")
     play(store, load(str(tiny_folders[family]), context=240), "r121", story, seed=1)
     fresh = load(str(tiny_folders[family]), context=240)
     results = [result for choice in store.choices(story) for result in replay(fresh, choice)]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,7 @@ def export(
         configs=config or ExportOptions().configs,
         format=file_format,
         split=split,
-        since=_time(since) if since else "",
+        since="" if since is None else _time(since),
         annotators=annotator or (),
         window=window,
         redact=redact,
@@ -71,7 +72,7 @@ def export(
         if exported.personal and not as_is:
             raise FateError(
                 f"{push} was not uploaded, because personal data were found; look at {folder}, "
-                "then export again with --redact or --as-is."
+                "then export to another folder with --redact or --as-is."
             )
         from fate.dataset.publish import publish
 
@@ -92,6 +93,9 @@ def import_(
     from fate.dataset.importing import import_from
     from fate.store import Store
 
+    for source in sources:
+        if not source.exists():
+            raise FateError(f"There is no {source}; name a fate database or an exported folder.")
     store = Store(settings(context, db=db).db)
     problems = 0
     for source in sources:
@@ -120,6 +124,8 @@ def stats(context: typer.Context, db: Database = None) -> None:
         print(f"median time to choose: {found.reading_seconds:.1f} s")
     print(f"agreement of annotators with themselves: {found.agreement_within}")
     print(f"agreement between annotators: {found.agreement_between}")
+    if not found.decisions.get("chosen"):
+        return
     print("chosen, of those at a place on the screen:")
     for place, share in enumerate(found.positions, 1):
         print(f"  {place}: {share}")
@@ -160,13 +166,7 @@ def replay(
                 same += result.identical
                 parted += not result.identical
                 broken += not result.identical and result.same_environment
-                if not result.identical:
-                    print(
-                        f"{story_id[:8]} step {choice.step} candidate {result.candidate.position + 1}: parted after "
-                        f"{result.matched} of {len(result.candidate.written.output_ids)} tokens, log-probabilities "
-                        f"until there within {result.difference:.1e}"
-                        f"{'' if result.same_environment else ' (written in another environment)'}"
-                    )
+                print(f"{story_id[:8]} step {choice.step} candidate {result.candidate.position + 1}: {result}")
     store.close()
     print(f"{same} candidates identical, {parted} parted, {others} written by another model")
     if broken:
@@ -176,13 +176,15 @@ def replay(
 def _stories(store: Store, names: list[str], every: bool) -> list[str]:
     """The ids of the stories that are meant: all, those that begin like a name, or the one played last."""
     ids = [story.id for story in store.stories()]
+    if every and names:
+        raise FateError("Name stories or say --all, not both.")
     if every or not names:
         return ids if every else ids[:1]
     meant = [[story_id for story_id in ids if story_id.startswith(name)] for name in names]
     for name, found in zip(names, meant, strict=True):
         if len(found) != 1:
             problem = "no story" if not found else "more than one story"
-            raise FateError(f"There is {problem} whose id begins with {name!r}; fate export lists the ids.")
+            raise FateError(f"There is {problem} whose id begins with {name!r}; the ids are {', '.join(ids)}.")
     return [found[0] for found in meant]
 
 
@@ -193,22 +195,26 @@ def check(context: typer.Context, model: Model = None, db: Database = None) -> N
     """
     config = settings(context, model=model, db=db)
     from fate.dataset.check import check as problems_of
-    from fate.engine.loading import load_tokenizer
+    from fate.engine.loading import EngineError, load_tokenizer
     from fate.engine.spelling import text_after
     from fate.store import Store
 
     store = Store(existing(config.db), writes=False)
-    tokenizer, sha256 = load_tokenizer(config.model)
+    try:
+        tokenizer, sha256 = load_tokenizer(config.model)
+    except EngineError as error:
+        print(error)
+        spells, sha256 = {}, ""
+    else:
+        spells = {sha256: partial(text_after, tokenizer)}
+    found = 0
+    for problem in problems_of(store, spells):
+        print(problem)
+        found += 1
     ((choices,),) = store.query("SELECT count(*) FROM choice")
     ((others,),) = store.query(
         "SELECT count(*) FROM choice c JOIN model m ON m.id = c.model_id WHERE m.tokenizer_sha256 <> ?", sha256
     )
-    found = 0
-    for problem in problems_of(
-        store, lambda of, before, ids: text_after(tokenizer, before, ids) if of == sha256 else None
-    ):
-        print(problem)
-        found += 1
     store.close()
     print(f"{choices:,} choices looked at, {found:,} problems")
     if others:
@@ -220,26 +226,27 @@ def check(context: typer.Context, model: Model = None, db: Database = None) -> N
 
 
 def restore(context: typer.Context, db: Database = None) -> None:
-    """Put the newest copy in the place of a damaged database, which is kept aside."""
-    from fate.store.backup import backups
+    """Put the newest copy in the place of a damaged or missing database; a damaged one is kept aside."""
+    from fate.store.backup import backups, can_be_restored
     from fate.store.backup import restore as put_back
     from fate.store.opening import database_path, readable_errors
 
     path = database_path(settings(context, db=db).db)
-    if not (copies := backups(path)):
-        raise FateError(f"There is no copy of {path} beside it.")
     with readable_errors(path):
+        if not (copies := backups(path)):
+            raise FateError(f"There is no copy of {path} beside it.")
+        if reason := can_be_restored(path):
+            raise FateError(f"{path} was left as it is, because {reason}.")
         aside = put_back(path, copies[0])
-    print(f"{path} is {copies[0].name} again; what was there is now {aside.name}")
+    print(f"{path} is {copies[0].name} again{f'; what was there is now {aside.name}' if aside else ''}")
 
 
 def _time(date: str) -> str:
     """An ISO 8601 date or time as the database writes times."""
     try:
-        time = datetime.fromisoformat(date)
-    except ValueError as error:
+        return datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError) as error:
         raise FateError(f"--since is a date like 2026-01-31, not {date!r}.") from error
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
     from fate.policy import UniformPolicy
     from fate.store import Store
 
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # what is typed can be any bytes
     store, lines = Store(config.db), Plain()
     story_id = lines.choose_story(store.stories()) if not begin and store.stories() else None
     if story_id is None:

@@ -32,6 +32,10 @@ def existing(db: str) -> str:
     """A database that is there already. Raises FateError."""
     from fate.store.opening import database_path
 
-    if not database_path(db).exists():
+    try:
+        there = database_path(db).exists()
+    except OSError as error:
+        raise FateError(f"{db} cannot be looked at: {error.strerror}; name another file with --db.") from error
+    if not there:
         raise FateError(f"There is no database {database_path(db)} yet; play a story first, or name one with --db.")
     return db

@@ -116,8 +116,8 @@ class Counts:
         for decision in record.standing():
             self.decisions[decision["kind"]] += 1
             self.annotators[decision["annotator"]] += 1
-            self.blind += bool(decision["blind"])
-            if decision["kind"] == "chosen":
+            self.blind += decision["blind"]
+            if decision["kind"] == "chosen" and not decision["review"]:  # those see other places
                 self.positions[position[decision["candidate_id"]] + 1] += 1
 
 

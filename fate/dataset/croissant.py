@@ -94,12 +94,14 @@ def _field(split: Split, field: pa.Field, parent: str, flat: bool) -> dict[str, 
             for inner in kind
         ]
     else:
-        described["dataType"] = _type(kind)
+        described["dataType"] = _type(field, kind)
     described["source"] = source
     return described
 
 
-def _type(kind: pa.DataType) -> str:
+def _type(field: pa.Field, kind: pa.DataType) -> str:
+    if field.name.endswith("_at"):
+        return "sc:DateTime"
     if pa.types.is_boolean(kind):
         return "sc:Boolean"
     if pa.types.is_integer(kind):

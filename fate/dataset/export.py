@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 from fate.core.errors import FateError
 from fate.dataset.card import TITLE, Counts, card
@@ -18,7 +17,7 @@ from fate.dataset.privacy import Findings, redacted
 from fate.dataset.rows import ROWS, SCHEMAS
 from fate.dataset.writing import FORMATS, Split
 from fate.store import Store
-from fate.store.records import Record, Row
+from fate.store.records import Record
 
 
 class ExportError(FateError):
@@ -88,12 +87,12 @@ def export(
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ExportError(f"{folder} exists and is not empty; name a new folder.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        part = folder.parent / f".{folder.name}-{uuid4().hex}"
+        part.mkdir()
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror}; name another folder.") from error
     try:
         exported = _write(store, part, options or ExportOptions(), progress)
-        part.chmod(0o755)
         part.replace(folder)
     except OSError as error:
         raise ExportError(f"{folder} could not be written: {error.strerror}.") from error
@@ -103,20 +102,23 @@ def export(
 
 
 def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[[], None]) -> Exported:
+    configs = tuple(dict.fromkeys(options.configs))
     splits = {
         (config, name): Split(part, config, name, options.format, SCHEMAS[config])
-        for config in options.configs
+        for config in configs
         for name in ("train", "test")
     }
-    counts, findings, scratch = Counts(), Findings(part / "scratch"), part / "scratch"
-    for record in _records(store, options):
-        progress()
+    counts, scratch = Counts(), part / "scratch"
+    findings = Findings(scratch)
+    for record in _records(store, options, progress):
         counts.see(record)
-        findings.look_at(_texts(record))
+        findings.look_at((c["text"] for c in record.candidates), _repeated_anyway(record))
+        if options.redact:
+            _redact(record)
         name = options.split_of(record.choice["story_id"])
-        for config in options.configs:
+        for config in configs:
             for row in ROWS[config](record, options.window):
-                splits[config, name].add(_redacted(row) if options.redact else row)
+                splits[config, name].add(row)
     findings.close()
     scratch.unlink()
     for split in splits.values():
@@ -125,8 +127,10 @@ def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[
     if not written:
         raise ExportError(_nothing(counts, options))
     report = findings.sentences()
-    if options.redact:
-        report[0] += " They have given way to placeholders, and the token ids of the rows that held them are left out."
+    if options.redact and findings.personal:
+        report[0] += (
+            " They have given way to placeholders, and the token ids of the choices that held them are left out."
+        )
     (part / "README.md").write_text(card(written, counts, report, options.licence, options.language), encoding="utf-8")
     description = (
         f"{counts.choices} choices between sampled continuations of stories, with what produced them and what "
@@ -134,13 +138,14 @@ def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[
     )
     metadata = croissant(written, TITLE, description, options.licence, counts.last[:10])
     (part / "croissant.json").write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-    rows = {config: sum(split.rows for split in written if split.config == config) for config in options.configs}
+    rows = {config: sum(split.rows for split in written if split.config == config) for config in configs}
     return Exported(rows, report, personal=bool(findings.personal) and not options.redact)
 
 
-def _records(store: Store, options: ExportOptions) -> Iterator[Record]:
+def _records(store: Store, options: ExportOptions, progress: Callable[[], None]) -> Iterator[Record]:
     """The choices that are wanted, with the decisions that are wanted."""
     for record in store.records(options.since):
+        progress()
         if options.annotators:
             record.decisions[:] = [d for d in record.decisions if d["annotator"] in options.annotators]
             if not record.decisions:
@@ -151,31 +156,23 @@ def _records(store: Store, options: ExportOptions) -> Iterator[Record]:
         yield record
 
 
-def _texts(record: Record) -> Iterator[str]:
-    """What is new in a choice: the rest of its prompt was looked at before."""
-    if record.choice["parent_id"] is None:
-        yield record.story["opening"]
+def _repeated_anyway(record: Record) -> Iterator[str]:
+    """What is published with a choice besides its candidates."""
+    yield record.story["title"]
+    yield record.story["opening"]
+    yield record.choice["prompt"]
+    yield from (decision["annotator"] for decision in record.decisions)
+
+
+def _redact(record: Record) -> None:
+    """Replace personal data; where there were any in what tokens spell, the row says so, and has no token ids."""
+    choice = record.choice
+    before = [choice["prompt"], *(candidate["text"] for candidate in record.candidates)]
+    choice["prompt"] = redacted(choice["prompt"])
     for candidate in record.candidates:
-        yield candidate["text"]
-
-
-def _redacted(row: Row) -> Row:
-    """A row without personal data. Where something had to go, so do the token ids that spell it."""
-    clean: Row = _redacted_value(row)
-    if "redacted" in row and clean != row:
-        clean |= {"input_ids": None, "attention_mask": None, "redacted": True}
-        clean["candidates"] = [{**candidate, "output_ids": None} for candidate in clean["candidates"]]
-    return clean
-
-
-def _redacted_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return redacted(value)
-    if isinstance(value, dict):
-        return {name: _redacted_value(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_redacted_value(inner) for inner in value]
-    return value
+        candidate["text"] = redacted(candidate["text"])
+    choice["redacted"] = before != [choice["prompt"], *(candidate["text"] for candidate in record.candidates)]
+    record.story.update({name: redacted(record.story[name]) for name in ("title", "opening")})
 
 
 def _nothing(counts: Counts, options: ExportOptions) -> str:

@@ -6,18 +6,19 @@ import csv
 import json
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fate.core.errors import FateError
+from fate.dataset.check import problems_of
 from fate.store import Store
 from fate.store.merging import Merged
-from fate.store.opening import OlderSchemaError
+from fate.store.opening import OlderSchemaError, readable_errors
 from fate.store.records import Record, Row
 from fate.store.tensors import pack_inputs, pack_outputs
 
@@ -37,31 +38,52 @@ def import_from(store: Store, source: Path) -> Merged:
     if not source.exists():
         raise DataImportError(f"There is no {source}; name a fate database or an exported folder.")
     if source.is_dir() or source.suffix in _READERS:
-        redacted: list[str] = []
-        merged = store.merge(_exported(source, redacted))
-        merged.problems += redacted
-        return merged
+        return _merge(store, _exported(source))
     if source.resolve() == store.file.resolve():
         raise DataImportError(f"{source} is the database itself; name another one.")
     try:
-        other = Store(source, writes=False)
+        with closing(Store(source, writes=False)) as other:
+            return _merge(store, other.records())
     except OlderSchemaError:
         return _import_older(store, source)
-    with closing(other):
-        return store.merge(other.records())
 
 
 def _import_older(store: Store, source: Path) -> Merged:
     """Bring a copy of an older database to the newest schema, and merge that."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / source.name
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old, closing(sqlite3.connect(copy)) as new:
+        copy = Path(folder) / "older.db"
+        address = f"file:{quote(str(source))}?mode=ro"
+        with (
+            readable_errors(source),
+            closing(sqlite3.connect(address, uri=True)) as old,
+            closing(sqlite3.connect(copy)) as new,
+        ):
             old.backup(new)
         with closing(Store(copy)) as other:
-            return store.merge(other.records())
+            return _merge(store, other.records())
 
 
-def _exported(source: Path, redacted: list[str]) -> Iterator[Record]:
+def _merge(store: Store, records: Iterable[Record]) -> Merged:
+    """Merge what is as it must be."""
+    left_out: list[str] = []
+
+    def sound() -> Iterator[Record]:
+        for record in records:
+            if record.choice.get("redacted"):
+                problems = ["its tokens went when it was redacted"]
+            else:
+                problems = [problem.rstrip(".") for problem in problems_of(record)]
+            if problems:
+                left_out.append(f"choice {record.choice['id']} was left out: {'; '.join(problems)}")
+            else:
+                yield record
+
+    merged = store.merge(sound())
+    merged.problems += left_out
+    return merged
+
+
+def _exported(source: Path) -> Iterator[Record]:
     files = [source]
     if source.is_dir():
         folder = source / "choices" if (source / "choices").is_dir() else source
@@ -71,11 +93,10 @@ def _exported(source: Path, redacted: list[str]) -> Iterator[Record]:
     for file in files:
         try:
             for row in _READERS[file.suffix](file):
-                if row["redacted"]:
-                    redacted.append(f"choice {row['id']} was left out: its tokens went when it was redacted")
-                else:
-                    yield _record(row)
-        except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+                yield _record(row)
+        except OSError as error:
+            raise DataImportError(f"{file} cannot be read: {error.strerror}.") from error
+        except Exception as error:  # whatever a file that is none does
             raise DataImportError(f"{file} is not the `choices` of a fate export ({error!r}).") from error
 
 
@@ -85,11 +106,13 @@ def _record(row: Row) -> Record:
     for exported in row["candidates"]:
         candidate = {**exported, "choice_id": row["id"]}
         arrays = {name: candidate.pop(name) for name in ("output_ids", "uniforms", "logprobs", "warped_logprobs")}
-        candidate["output_tensors"] = pack_outputs(**arrays) if exported["origin"] == "generated" else None
+        known = arrays["output_ids"] is not None  # neither of a text by hand nor of a redacted one
+        candidate["output_tensors"] = pack_outputs(**arrays) if known else None
         candidates.append(candidate)
     story = {**row["story"], "tip_id": None, "played_at": row["story"]["created_at"]}
     choice = {name: row[name] for name in ("id", "parent_id", "step", "prompt", "cached_tokens", "created_at")}
-    choice |= {"story_id": story["id"], "model_id": row["model"]["id"], "input_tensors": pack_inputs(row["input_ids"])}
+    choice |= {"story_id": story["id"], "model_id": row["model"]["id"], "redacted": row["redacted"]}
+    choice["input_tensors"] = None if row["redacted"] else pack_inputs(row["input_ids"])
     decisions = [{**decision, "choice_id": row["id"]} for decision in row["decisions"]]
     return Record(choice, story, row["model"], candidates, decisions)
 

@@ -33,10 +33,12 @@ def publish(folder: Path, repository: str, *, private: bool = True) -> str:
         status = error.response.status_code if error.response is not None else "no answer"
         advice = "log in with `hf auth login` first" if status in (401, 403) else "try again later"
         raise PublishError(
-            f"The hub refused {repository} ({status}); {advice}. The folder {folder} is complete and stays."
+            f"The hub refused {repository} ({status}); {advice}. The folder {folder} is complete: "
+            f"`hf upload {repository} {folder} --repo-type dataset` sends it."
         ) from error
     except Exception as error:  # what the hub's client raises depends on the transport below it
         raise PublishError(
-            f"{repository} could not be reached ({error}); the folder {folder} is complete and stays."
+            f"{repository} could not be reached ({error}). The folder {folder} is complete: "
+            f"`hf upload {repository} {folder} --repo-type dataset` sends it."
         ) from error
     return str(address)

@@ -8,15 +8,12 @@ of a prompt has moved to the beginning of what follows it, where a tokenizer exp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pyarrow as pa
 
 from fate.core.choice import Text, pairs, unpaired
-from fate.store.records import Record
+from fate.store.records import Record, Row
 from fate.store.tensors import views
-
-Row = dict[str, Any]
 
 _SETTINGS = [
     ("temperature", pa.float64()),
@@ -115,15 +112,15 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 def choice_rows(record: Record, window: int | None = None) -> Iterator[Row]:
     """The row of ``choices``; ``window`` does not apply, since the row repeats what the model read."""
-    inputs = views(record.choice["input_tensors"])
+    redacted = record.choice.get("redacted", False)
     yield {
         **record.choice,
-        **inputs,
+        **({} if redacted else views(record.choice["input_tensors"])),
         "story": record.story,
         "model": record.model,
-        "candidates": [_candidate(row) for row in record.candidates],
+        "candidates": [_candidate(row, redacted) for row in record.candidates],
         "decisions": [{**row, "blind": bool(row["blind"]), "review": bool(row["review"])} for row in record.decisions],
-        "redacted": False,
+        "redacted": redacted,
     }
 
 
@@ -160,7 +157,7 @@ def unpaired_rows(record: Record, window: int | None = None) -> Iterator[Row]:
 
 def sft_rows(record: Record, window: int | None = None) -> Iterator[Row]:
     """``prompt, completion`` for each text that a standing decision took into a story."""
-    return (row for row in unpaired_rows(record, window) if row.pop("label"))
+    return (row for row in unpaired_rows(record, window) if row["label"])
 
 
 ROWS: dict[str, Callable[[Record, int | None], Iterator[Row]]] = {
@@ -171,8 +168,10 @@ ROWS: dict[str, Callable[[Record, int | None], Iterator[Row]]] = {
 }
 
 
-def _candidate(row: Row) -> Row:
+def _candidate(row: Row, redacted: bool) -> Row:
     arrays = views(row["output_tensors"]) if row["output_tensors"] else {}
+    if redacted:
+        arrays.pop("output_ids", None)
     return {**row, **arrays, "shown": bool(row["shown"])}
 
 

@@ -50,10 +50,10 @@ class Stats:
     candidates: int
     decisions: dict[str, int]  # standing ones, by kind
     annotators: dict[str, int]  # standing decisions
-    reading_seconds: float | None  # median over the choices that were taken
+    reading_seconds: float | None  # median over the choices that were made in play
     agreement_within: Share  # of an annotator's second thoughts with the first
     agreement_between: Share  # of pairs of annotators on one choice
-    positions: list[Share]  # chosen, by place on the screen
+    positions: list[Share]  # chosen in play, by place on the screen
     wins: dict[str, list[tuple[float, float, Share]]]
 
 
@@ -61,13 +61,13 @@ def stats(store: Store) -> Stats:
     """All of it; one pass over the decisions and one over the chosen candidates."""
     said: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)  # by choice and annotator
     milliseconds = []
-    for choice_id, annotator, kind, verdict, waited in store.query(
-        "SELECT d.choice_id, a.name, d.kind, COALESCE(c.draft_id, d.candidate_id, d.kind), d.milliseconds "
+    for choice_id, annotator, kind, verdict, waited, review in store.query(
+        "SELECT d.choice_id, a.name, d.kind, COALESCE(c.draft_id, d.candidate_id, d.kind), d.milliseconds, d.review "
         "FROM decision d JOIN annotator a ON a.id = d.annotator_id LEFT JOIN candidate c ON c.id = d.candidate_id "
         "ORDER BY d.created_at, d.id"
     ):
         said[choice_id, annotator].append((kind, verdict))
-        if kind == "chosen":
+        if kind == "chosen" and not review:
             milliseconds.append(waited)
     standing = {key: entries[-1] for key, entries in said.items()}
     ((stories, choices, candidates),) = store.query(
@@ -110,7 +110,7 @@ def _wins(store: Store) -> tuple[list[Share], dict[str, list[tuple[float, float,
     rows = store.query(
         f"SELECT c.id = d.candidate_id, c.position, {', '.join(f'c.{name}' for name in SETTINGS)} "
         "FROM standing_decision d JOIN candidate c ON c.choice_id = d.choice_id AND c.origin = 'generated' "
-        "WHERE d.kind = 'chosen'"
+        "WHERE d.kind = 'chosen' AND NOT d.review"  # a review shows candidates in other places
     )
     table = np.array(list(rows), dtype=float).reshape(-1, 2 + len(SETTINGS))
     won, places = table[:, 0] == 1, table[:, 1]

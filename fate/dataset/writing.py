@@ -1,4 +1,4 @@
-"""Rows into files: Parquet, JSON Lines or CSV, a thousand rows in memory at most."""
+"""Rows into files: Parquet, JSON Lines or CSV, a few thousand rows in memory at most."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fate.dataset.rows import Row
+from fate.store.records import Row
 
-_BATCH = 1000  # rows
+_BATCH = 4000  # rows: the footer of a Parquet file, which stays in memory, grows with the number of batches
 
 
 class Writer(Protocol):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,9 @@ _TIME = "%Y%m%dT%H%M%S%fZ"
 
 def backups(path: Path) -> list[Path]:
     """The copies of a database, the newest first."""
-    return sorted(path.parent.glob(f"{path.name}.*.backup"), reverse=True)
+    name = re.compile(rf"{re.escape(path.name)}\.\d{{8}}T\d{{12}}Z\.backup")
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted((file for file in beside if name.fullmatch(file.name)), reverse=True)
 
 
 def back_up(path: Path) -> Path:
@@ -29,7 +32,7 @@ def back_up(path: Path) -> Path:
     try:
         with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(part)) as new:
             old.backup(new)
-            if new.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            if not _is_sound(new):
                 raise sqlite3.DatabaseError("database disk image is malformed")
         os.replace(part, copy)
     finally:
@@ -50,15 +53,31 @@ def back_up_daily(path: Path) -> None:
     back_up(path)
 
 
-def restore(path: Path, copy: Path) -> Path:
-    """Put a copy in a damaged database's place; returns where the damaged one went. Raises OSError."""
-    aside = path.with_name(f"{path.name}.{datetime.now(UTC).strftime(_TIME)}.damaged")
+def can_be_restored(path: Path) -> str | None:
+    """None where a copy may take a database's place, or else why it may not."""
+    if not path.exists():
+        return None
+    if _is_in_use(path):
+        return "another program has it open"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as db:
+        if _is_sound(db) and db.execute("SELECT count(*) FROM alembic_version").fetchone():
+            return "it is sound"
+    return None
+
+
+def restore(path: Path, copy: Path) -> Path | None:
+    """Put a copy in a database's place; returns where the damaged one is kept, if there was one. Raises OSError.
+
+    At every moment there is a file under the database's name.
+    """
+    aside = path.with_name(f"{path.name}.{datetime.now(UTC).strftime(_TIME)}.damaged") if path.exists() else None
     ready = path.with_name(f"{path.name}.restoring")
     shutil.copy2(copy, ready)
+    if aside:
+        shutil.copy2(path, aside)
     # The log of the damaged file must not be read into the restored one.
-    for file, target in ((_wal(path), f"{aside}-wal"), (path, aside)):
-        if file.exists():
-            os.replace(file, target)
+    if _wal(path).exists():
+        os.replace(_wal(path), f"{aside or path}.damaged-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     os.replace(ready, path)
     return aside
@@ -66,3 +85,21 @@ def restore(path: Path, copy: Path) -> Path:
 
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
+
+
+def _is_sound(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether any connection of another program is open: each holds a lock on these bytes (sqlite.org/lockingv3)."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where a file in use cannot be replaced anyway
+        return False
+    with path.open("rb+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+        except OSError:
+            return True
+    return False

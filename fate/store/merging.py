@@ -12,7 +12,7 @@ from fate.store.records import Record, Row
 
 @dataclass
 class Merged:
-    """What came of a merge. ``added`` and ``known`` count rows by table; ``problems`` are sentences."""
+    """What came of a merge. ``added`` and ``known`` count rows by table; ``problems`` say what was left out and why."""
 
     added: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
@@ -44,16 +44,15 @@ class _Merger:
 
     def add(self, record: Record) -> None:
         choice = record.choice
-        if not self._fits("story", record.story) or not self._fits("model", record.model):
-            return
-        parent = choice["parent_id"]
-        if parent is not None and self._row("candidate", parent) is None:
-            self._problem(f"choice {choice['id']} was left out: the candidate {parent} that it continues is not here")
-            return
-        rows = [("choice", choice)]
+        rows = [("story", record.story), ("model", record.model), ("choice", choice)]
         rows += [("candidate", row) for row in record.candidates]
         rows += [("decision", row) for row in record.decisions]
-        if sum(not self._fits(table, row) for table, row in rows):  # every one is told
+        problems = [problem for table, row in rows if (problem := self._conflict(table, row))]
+        parent = choice["parent_id"]
+        if parent is not None and self._row("candidate", parent) is None:
+            problems.append(f"the candidate {parent} that it continues is not here")
+        if problems:
+            self.merged.problems.append(f"choice {choice['id']} was left out: {'; '.join(problems)}")
             return
         if self._insert("story", {**record.story, "tip_id": None}):
             self._new_stories.append(record.story)
@@ -80,16 +79,14 @@ class _Merger:
                     (last[0] or last[1], last[2], story["id"]),
                 )
 
-    def _fits(self, table: str, row: Row) -> bool:
-        """Whether a row says nothing else than the one that is here under its id."""
+    def _conflict(self, table: str, row: Row) -> str | None:
+        """What a row says differently from the one that is here under its id."""
         here = self._row(table, row["id"])
         if here is None:
-            return True
+            return None
         own = _OWN.get(table, set())
         differing = [n for n in self._columns[table] if n not in own and n in row and row[n] != here[n]]
-        if differing:
-            self._problem(f"{table} {row['id']} is here with another {', '.join(differing)}; it was left as it is")
-        return not differing
+        return f"{table} {row['id']} is here with another {', '.join(differing)}" if differing else None
 
     def _row(self, table: str, row_id: str) -> Row | None:
         found = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()
@@ -97,13 +94,16 @@ class _Merger:
 
     def _insert(self, table: str, row: Row) -> bool:
         """Add a row that is not there yet."""
+        if self._row(table, row["id"]):
+            self.merged.known[table] += 1
+            return False
         columns = [name for name in self._columns[table] if name in row]
         places = ", ".join("?" * len(columns))
-        cursor = self._connection.execute(
-            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({places})", [row[n] for n in columns]
+        self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", [row[name] for name in columns]
         )
-        (self.merged.added if cursor.rowcount else self.merged.known)[table] += 1
-        return bool(cursor.rowcount)
+        self.merged.added[table] += 1
+        return True
 
     def _name(self, decision: Row) -> None:
         """See to it that a decision's annotator is here; two people of one name get a number."""
@@ -114,6 +114,3 @@ class _Merger:
             number += 1
             name = f"{decision['annotator']} {number}"
         self._insert("annotator", {"id": decision["annotator_id"], "name": name})
-
-    def _problem(self, sentence: str) -> None:
-        self.merged.problems.append(sentence)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def database_path(location: str | Path) -> Path:
     """The file that a path or an ``sqlite:///`` URL names. Raises StoreError for any other database."""
     if not str(location).strip():
         raise StoreError("The name of the database is empty; name a file with --db.")
-    if "://" not in str(location):
+    if "://" not in str(location) and str(location) != ":memory:":
         return Path(location).expanduser()
     try:
         url = make_url(str(location))
@@ -56,47 +57,56 @@ def open_engine(path: Path) -> Engine:
         # Never on a file that is there: closing it would drop the locks of every connection that this process has.
         if not path.exists():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # stories are private
+        revision = _revision(path)
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
-        _migrate(engine, path)
-        engine.dispose()
+        if revision != HEAD:
+            _migrate(engine, path, revision)
+            engine.dispose()
         event.listen(engine, "connect", _check_foreign_keys)
     return engine
 
 
 def open_to_read(path: Path) -> Engine:
     """A SQLAlchemy engine that leaves the file as it is. Raises StoreError, also where the schema is not the newest."""
-    mode = "mode=rw"  # with query_only below: only a connection that may write clears its log away at the end
-    as_us = os.access in os.supports_effective_ids  # ask for the user whose rights count, where that can be asked
-    if not all(os.access(place, os.W_OK, effective_ids=as_us) for place in (path, path.parent)):
-        # Without a log, and where none can be made, SQLite must be told that nobody else writes.
-        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
-    address = f"file:{quote(str(path))}?{mode}"
     if not path.is_file():
         raise StoreError(f"There is no database {path}; name another file with --db.")
     with readable_errors(path):
-        engine = create_engine("sqlite://", creator=lambda: _connect_to_read(address), poolclass=QueuePool)
-        with engine.connect() as connection:
-            revision = _revision(connection, path)
+        revision = _revision(path)
         if revision is None:
-            raise StoreError(f"{path} is not a fate database; name another file with --db.")
-        if revision > HEAD:
-            raise _newer(path, revision)
-        if revision < HEAD:
-            raise OlderSchemaError(f"{path} is of an older fate; `fate --db {path}` brings it up to date once.")
-    return engine
+            raise StoreError(f"{path} is empty; play a story first, or name another file with --db.")
+        if revision != HEAD:
+            raise OlderSchemaError(
+                f"{path} is of an older fate; `fate --db {shlex.quote(str(path))}` brings it up to date once."
+            )
+        return create_engine("sqlite://", creator=lambda: _connect_to_read(path), poolclass=QueuePool)
 
 
-def _connect_to_read(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    as_us = os.access in os.supports_effective_ids  # ask for the user whose rights count, where that can be asked
+    mode = "mode=rw"  # with query_only below: only a connection that may write clears its log away at the end
+    if not all(os.access(place, os.W_OK, effective_ids=as_us) for place in (path, path.parent)):
+        # Without a log, and where none can be made, SQLite must be told that nobody else writes.
+        mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    connection = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, check_same_thread=False)
     connection.execute("PRAGMA busy_timeout=5000")
     connection.execute("PRAGMA query_only=ON")
     return connection
 
 
-def _newer(path: Path, revision: str) -> StoreError:
-    return StoreError(f"{path} was written by a newer fate (schema {revision}); install that one to open it.")
+def _revision(path: Path) -> str | None:
+    """The schema of a file, which is not touched; None if it is empty. Raises StoreError where fate cannot use it."""
+    with closing(_connect_to_read(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return None
+        if "alembic_version" not in tables:
+            raise StoreError(f"{path} is not a fate database; name another file with --db.")
+        ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall() or [(None,)]
+        if revision is not None and revision > HEAD:
+            raise StoreError(f"{path} was written by a newer fate (schema {revision}); install that one to open it.")
+        return str(revision)
 
 
 @contextmanager
@@ -128,7 +138,7 @@ def _way_back(path: Path) -> str:
     if newest is None:
         return "put a copy in its place, or name another file with --db"
     made = datetime.fromtimestamp(newest.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
-    return f"`fate restore` puts the copy of {made} in its place and keeps this one aside"
+    return f"`fate restore --db {shlex.quote(str(path))}` puts the copy of {made} in its place and keeps this one aside"
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -146,39 +156,21 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _migrate(engine: Engine, path: Path) -> None:
+def _migrate(engine: Engine, path: Path, revision: str | None) -> None:
     """Bring the file to the newest schema, in one transaction, after a copy of it has been made.
 
     Foreign keys are not enforced on the way, because SQLite changes a column by making its table anew; they are
     looked over before the transaction ends.
     """
-    with engine.connect() as connection:
-        revision = _revision(connection, path)
-    if revision == HEAD:
-        return
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
+    if revision is not None:
+        back_up(path)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    if revision is not None:
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if revision not in known:
-            raise _newer(path, revision)
-        back_up(path)
-    with engine.connect().execution_options(**{WRITES: True}) as connection:
-        if _revision(connection, path) != revision:  # another fate was faster
-            return
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, "head")  # nothing, if another fate was faster
         if connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise StoreError(f"{path} holds rows that refer to nothing; `fate check` names them. It was left as it is.")
-        connection.commit()
-
-
-def _revision(connection: Connection, path: Path) -> str | None:
-    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
-    if tables and "alembic_version" not in tables:
-        raise StoreError(f"{path} is not a fate database; name another file with --db.")
-    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if tables else None

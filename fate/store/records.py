@@ -60,11 +60,13 @@ def read_records(connection: sqlite3.Connection, since: str = "") -> Iterator[Re
 
         @lru_cache(maxsize=64)
         def story(story_id: str) -> Row:
-            return next(_rows(connection, "SELECT * FROM story WHERE id = ?", story_id))
+            return next(_rows(connection, "SELECT * FROM story WHERE id = ?", story_id), {})
 
         offered, said = next(candidates, None), next(decisions, None)
         for choice in choices:
-            record = Record(choice, story(choice["story_id"]), models[choice["model_id"]], [], [])
+            # Copies, since whoever reads may change them. A row that is missing, which `fate check` must bear, is {}.
+            own_story, own_model = dict(story(choice["story_id"])), dict(models.get(choice["model_id"], {}))
+            record = Record(choice, own_story, own_model, [], [])
             if offered and offered[0] == choice["id"]:
                 record.candidates.extend(offered[1])
                 offered = next(candidates, None)

@@ -6,9 +6,7 @@ from fate.dataset.check import check
 from fate.store.tensors import pack_inputs, pack_outputs
 from tests.dataset.playing import OPENING, play
 
-
-def spell(sha256, before, ids):
-    return "".join(map(chr, ids))
+SPELLS = {"t" * 64: lambda before, ids: "".join(map(chr, ids))}
 
 
 def change(store, statement, *values):
@@ -18,7 +16,7 @@ def change(store, statement, *values):
 
 def test_a_sound_database_has_no_problems(store):
     play(store, "12r3teuw1")
-    assert list(check(store, spell)) == []
+    assert list(check(store, SPELLS)) == []
 
 
 CHOICE = "WHERE id = (SELECT id FROM choice WHERE step = 1)"
@@ -36,6 +34,19 @@ DECISION = "WHERE id = (SELECT id FROM decision WHERE kind = 'chosen' LIMIT 1)"
         (f"UPDATE candidate SET output_tensors = ? {CANDIDATE}", [pack_outputs([1, 2], uniforms=[0.5])], "as many"),
         (f"UPDATE candidate SET text = 'forged' {CANDIDATE}", [], "not what its kept output_ids spell"),
         (f"UPDATE candidate SET kept = 999 {CANDIDATE}", [], "999 tokens kept of"),
+        (f"UPDATE candidate SET kept = NULL {CANDIDATE}", [], "has no kept"),
+        (f"UPDATE candidate SET kept = 'many' {CANDIDATE}", [], "has a wrong kept"),
+        (
+            f"UPDATE candidate SET output_tensors = ? {CANDIDATE}",
+            [pack_outputs([2**40], uniforms=[0.5], logprobs=[-1], warped_logprobs=[-1])],
+            "kept of 1",
+        ),
+        (f"UPDATE choice SET input_tensors = ? {CHOICE}", [pack_inputs([2**40])], "not what its input_ids spell"),
+        (f"UPDATE choice SET input_tensors = ? {CHOICE}", [pack_inputs([-1])], "input_tensors that do not hold"),
+        (f"UPDATE choice SET created_at = 'noon' {CHOICE}", [], "created_at that is no time, 'noon'"),
+        (f"DELETE FROM choice {CHOICE}", [], "refers to a row of choice that is not there"),
+        ("DELETE FROM story", [], "story None has a wrong id"),
+        ("DELETE FROM model", [], "model None has a wrong id"),
         (f"UPDATE candidate SET temperature = -1 {CANDIDATE}", [], "temperature must be above 0, not -1.0"),
         (f"UPDATE candidate SET finish_reason = 'bored' {CANDIDATE}", [], "unknown finish_reason, bored"),
         (f"UPDATE candidate SET position = 0 {CANDIDATE}", [], "not three in places 0 to 2"),
@@ -54,7 +65,7 @@ DECISION = "WHERE id = (SELECT id FROM decision WHERE kind = 'chosen' LIMIT 1)"
 def test_each_row_that_is_not_as_it_must_be_is_named(store, statement, values, sentence):
     play(store, "12e3")
     change(store, statement, *values)
-    problems = list(check(store, spell))
+    problems = list(check(store, SPELLS))
     assert any(sentence in problem for problem in problems), problems
 
 

@@ -1,6 +1,9 @@
 import csv
 import hashlib
 import json
+import os
+import sqlite3
+import stat
 
 import datasets
 import pyarrow.parquet as pq
@@ -184,12 +187,13 @@ def test_the_card_states_what_the_hub_asks_for_and_what_a_person_asks(store, tmp
     assert "temperature 0." in text
 
 
-def test_croissant_metadata_are_valid_and_name_the_hash_of_every_file(store, tmp_path):
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
+def test_croissant_metadata_are_valid_and_name_the_hash_of_every_file(store, tmp_path, file_format):
     from mlcroissant import Dataset
 
     play(store, "12er")
     play(store, "1", opening="Another.")
-    export(store, tmp_path / "out", ExportOptions(split=0.5))
+    export(store, tmp_path / "out", ExportOptions(format=file_format))
     dataset = Dataset(jsonld=tmp_path / "out" / "croissant.json")
     assert not dataset.metadata.issues.errors
     assert not dataset.metadata.issues.warnings
@@ -198,9 +202,9 @@ def test_croissant_metadata_are_valid_and_name_the_hash_of_every_file(store, tmp
     assert set(described) == files
     for name, sha256 in described.items():
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == sha256
-    split = next(file.stem for file in sorted((tmp_path / "out" / "pairs").iterdir()))
-    (first, *_) = dataset.records(f"pairs-{split}-rows")
-    assert first[f"pairs-{split}-rows/prompt"].decode()
+    for config in ("choices", "pairs", "unpaired", "sft"):
+        (first, *_) = dataset.records(f"{config}-train-rows")
+        assert first[f"{config}-train-rows/prompt"].decode() == OPENING
 
 
 def test_personal_data_and_repeated_texts_are_counted(store, tmp_path):
@@ -210,10 +214,53 @@ def test_personal_data_and_repeated_texts_are_counted(store, tmp_path):
     exported = export(store, tmp_path / "out")
     assert exported.personal
     assert exported.findings == [
-        "Personal data: 2 e-mail addresses, 2 phone numbers, 2 handles.",
-        "Repeated texts: 3 of 7.",
+        "Personal data: 1 e-mail addresses, 1 phone numbers, 1 handles.",
+        "Repeated texts: 3 of 6.",
     ]
-    assert "2 e-mail addresses" in (tmp_path / "out" / "README.md").read_text()
+    assert "1 e-mail addresses" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_personal_data_are_found_wherever_they_are_published(store, tmp_path):
+    play(store, "11", opening="Write to ann@example.org.", annotator="ben@example.org")
+    _, (second,) = store.query("SELECT created_at FROM choice ORDER BY created_at")
+    exported = export(store, tmp_path / "out", ExportOptions(since=second))
+    assert exported.personal
+    assert exported.findings[0].startswith("Personal data: 2 e-mail addresses")
+
+
+def test_what_only_looks_like_text_is_not_redacted(store, tmp_path):
+    play(store, "1")
+    with sqlite3.connect(store.file) as db:
+        db.execute("UPDATE model SET name = 'org/story-7b-555-0142'")
+    export(store, tmp_path / "out", ExportOptions(redact=True))
+    (row,) = rows(tmp_path / "out", "choices")
+    assert row["model"]["name"] == "org/story-7b-555-0142"
+    assert row["input_ids"]
+    assert "given way" not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_window_never_cuts_what_was_to_be_redacted(store, tmp_path):
+    play(store, "1", texts=(" Call +44 20 7946 0958 tonight, she said.", " He woke.", " He left."))
+    play(store, "11", texts=(" Call +44 20 7946 0958 tonight, she said.", " He woke.", " He left."))
+    for window in range(20, 60, 4):
+        folder = tmp_path / str(window)
+        export(store, folder, ExportOptions(configs=["sft"], redact=True, window=window))
+        assert not any("7946" in row["prompt"] for row in rows(folder, "sft"))
+
+
+def test_a_config_that_is_named_twice_is_written_once(store, tmp_path):
+    play(store, "1")
+    assert export(store, tmp_path / "out", ExportOptions(configs=["pairs", "pairs"])).rows == {"pairs": 2}
+
+
+def test_the_folder_has_the_permissions_that_the_user_gives_new_folders(store, tmp_path):
+    play(store, "1")
+    mask = os.umask(0o077)
+    try:
+        export(store, tmp_path / "out")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 
 def test_redacted_rows_hold_no_personal_data_and_no_tokens_that_spell_them(store, tmp_path):

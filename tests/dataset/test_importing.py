@@ -1,3 +1,4 @@
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -35,6 +36,14 @@ def test_another_database_comes_over_whole_and_only_once(store, other):
     assert not again.added
     assert again.known["choice"] == 7
     assert contents(store) == contents(other)
+
+
+@pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%.db", "s[1].db"])
+def test_a_strange_name_is_a_name(store, tmp_path, name):
+    shutil.copy(SCHEMAS / "0001.db", tmp_path / name)
+    assert import_from(store, tmp_path / name).added["choice"] == 4
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} >= {name}
+    assert not (tmp_path / "what").exists()
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
@@ -85,8 +94,64 @@ def test_a_row_that_says_something_else_is_told_and_left_as_it_is(store, other):
     merged = import_from(store, other.file)
     assert not merged.added
     (problem,) = merged.problems
-    assert "is here with another text, temperature; it was left as it is" in problem
+    assert problem.endswith("is here with another text, temperature")
     assert store.path(story).passages == (" The door opened by itself, and a cold wind came in.",)
+
+
+def test_what_is_left_out_with_a_conflict_is_told(store, other):
+    play(other, "1")
+    import_from(store, other.file)
+    with sqlite3.connect(other.file) as db:
+        db.execute("UPDATE model SET threads = 99")
+    merged = import_from(store, other.file)
+    ((choice_id,),) = other.query("SELECT id FROM choice")
+    assert merged.problems == [f"choice {choice_id} was left out: model fake is here with another threads"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE choice SET created_at = 'yesterday'", "created_at that is no time"),
+        ("DELETE FROM candidate WHERE position = 2", "2 generated candidates"),
+        ("UPDATE candidate SET kept = 'many' WHERE position = 0", "wrong kept"),
+        ("UPDATE decision SET candidate_id = NULL", "is chosen and its candidate is None"),
+        ("UPDATE candidate SET draft_id = 'nobody', origin = 'edited' WHERE position = 2", "draft in another choice"),
+    ],
+)
+def test_rows_that_are_not_as_they_must_be_are_left_out(store, other, statement, sentence):
+    play(other, "1")
+    play(store, "1", opening="My own.")
+    with sqlite3.connect(other.file) as db:
+        db.execute(statement)
+    merged = import_from(store, other.file)
+    assert not merged.added
+    assert sentence in merged.problems[0]
+    assert list(check(store)) == []
+    store.new_story("The clock still runs.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": {"a": 1}},
+        {"candidates": None},
+        {"story": {}},
+        {"input_ids": [10**30]},
+        {"step": "first"},
+    ],
+)
+def test_an_exported_row_that_is_none_adds_nothing(store, other, tmp_path, change):
+    play(other, "1")
+    export(other, tmp_path / "out", ExportOptions(format="jsonl", configs=["choices"]))
+    file = tmp_path / "out" / "choices" / "train.jsonl"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change) + "\n")
+    told = []
+    try:
+        told = import_from(store, tmp_path / "out").problems
+    except DataImportError as error:
+        told = [str(error)]
+    assert len(told) == 1
+    assert not list(store.choices())
 
 
 def test_a_choice_whose_beginning_is_missing_is_left_out(store, other, tmp_path):

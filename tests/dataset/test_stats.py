@@ -59,6 +59,7 @@ def test_reviews_move_no_reader(store):
     assert [d.annotator for d in store.choice_of(choice.candidates[0].id).decisions] == ["Ann", "Ben"]
     assert store.last_decided(story).id == choice.id
     assert store.open_choice(story) is None
+    assert sum(share.part for share in stats(store).positions) == 1  # the review saw other places
 
 
 @given(st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

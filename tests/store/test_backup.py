@@ -1,12 +1,14 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fate.store import Store, StoreError, backup
-from fate.store.backup import KEPT, back_up, back_up_daily, backups, restore
+from fate.store.backup import KEPT, back_up, back_up_daily, backups, can_be_restored, restore
 from fate.store.opening import readable_errors
 
 
@@ -89,7 +91,7 @@ def test_a_damaged_file_is_refused_with_the_newest_copy_offered_and_restored(tmp
         file.write_bytes(data[: len(data) // 2])
     else:  # one bit, in the type of the page that lists the tables
         file.write_bytes(data[:100] + bytes([data[100] ^ 8]) + data[101:])
-    with pytest.raises(StoreError, match=r"`fate restore` puts the copy of 20..-..-.. ..:.. in its place"):
+    with pytest.raises(StoreError, match=r"`fate restore --db \S+/fate.db` puts the copy of 20\S+ ..:.. in its place"):
         Store(file).stories()
     (copy,) = backups(file)
     aside = restore(file, copy)
@@ -125,3 +127,51 @@ def test_a_copy_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="No space left"), readable_errors(file):
         back_up(file)
     assert sorted(f.name for f in tmp_path.iterdir() if f.is_file()) == ["fate.db"]
+
+
+@pytest.mark.parametrize("other", ["fate.db.bak", "what1.db", "fate.db.20260101T000000000000Z.backup"])
+def test_the_copies_of_one_database_are_not_those_of_another(tmp_path, other):
+    name = "what?.db" if other == "what1.db" else "fate.db"
+    theirs = [back_up(with_story(tmp_path / other)) for _ in range(KEPT)]
+    mine = back_up(with_story(tmp_path / name))
+    assert mine.exists()
+    assert backups(tmp_path / name)[-1] == mine or other.endswith(".backup")
+    assert all(copy.exists() for copy in theirs)
+
+
+def test_a_file_that_only_looks_like_a_copy_is_none(tmp_path):
+    file = with_story(tmp_path / "fate.db")
+    (tmp_path / "fate.db.zzz.mine.backup").write_text("my own notes")
+    back_up_daily(file)
+    assert len(backups(file)) == 1
+
+
+def test_a_name_with_signs_of_a_pattern_has_its_copies(tmp_path):
+    file = with_story(tmp_path / "s[1].db")
+    made = [back_up(file) for _ in range(KEPT + 1)]
+    assert backups(file) == made[:0:-1]
+
+
+def test_a_sound_database_and_one_in_use_are_not_replaced(tmp_path):
+    file = with_story(tmp_path / "fate.db")
+    assert can_be_restored(file) == "it is sound"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"from fate.store import Store; s = Store({str(file)!r}); print('open'); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "open\n"
+    assert can_be_restored(file) == "another program has it open"
+    holder.communicate("\n")
+    damage(file)
+    assert can_be_restored(file) is None
+
+
+def test_a_missing_database_is_restored_and_nothing_is_aside(tmp_path):
+    file = with_story(tmp_path / "fate.db")
+    copy = back_up(file)
+    file.unlink()
+    assert can_be_restored(file) is None
+    assert restore(file, copy) is None
+    assert len(Store(file).stories()) == 1

@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,19 +77,25 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
 
 
 def test_a_database_of_another_program_is_refused(tmp_path):
-    with sqlite3.connect(tmp_path / "other.db") as db:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as db:
         db.execute("CREATE TABLE birds (name TEXT)")
+    before = (tmp_path / "other.db").read_bytes()
     with pytest.raises(StoreError, match=r"other\.db is not a fate database"):
         Store(tmp_path / "other.db")
+    assert (tmp_path / "other.db").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["other.db"]
 
 
 def test_a_database_of_a_newer_fate_is_refused(tmp_path):
     Store(tmp_path / "fate.db").close()
-    with sqlite3.connect(tmp_path / "fate.db") as db:
+    with closing(sqlite3.connect(tmp_path / "fate.db", isolation_level=None)) as db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.execute("PRAGMA journal_mode=DELETE")
+    before = (tmp_path / "fate.db").read_bytes()
     with pytest.raises(StoreError, match=r"written by a newer fate \(schema 9999\)"):
         Store(tmp_path / "fate.db")
-    assert list(tmp_path.glob("*.backup")) == []
+    assert (tmp_path / "fate.db").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["fate.db"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
