@@ -134,12 +134,24 @@ class Playthrough:
         self._decide(choice, "written", milliseconds, blind, by_hand=by_hand)
 
     def undo(self) -> bool:
-        """Withdraw the last decision on the path; its choice is offered again. False at the opening."""
+        """Withdraw the last decision on the path; its choice is offered again. False at the opening.
+
+        Where no decision led here, because the reader stepped here over the tree, it is only a step back.
+        """
         choice = self.store.last_decided(self.path.story_id)
         if choice is None:
             return False
-        self._decide(choice, "undone", 0, blind=False)
+        said = self.store.last_said(choice)
+        if said is not None and said.candidate_id in (None, self.path.tip_id):
+            self._decide(choice, "undone", 0, blind=False)
+        else:
+            self.stand(choice.parent_id)
         return True
+
+    def stand(self, candidate_id: str | None) -> None:
+        """Step to any text of the story, or to its opening, and go on from there."""
+        self.store.stand(self.path.story_id, candidate_id)
+        self.path = self.store.path(self.path.story_id)
 
     def redo(self) -> bool:
         """Say again what the last undo withdrew. False where nothing was."""

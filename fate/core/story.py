@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
+
+StoryState = Literal["active", "archived", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,7 @@ class StorySummary:
     title: str
     steps: int  # choices on the reader's path
     played_at: datetime  # UTC
+    state: StoryState = "active"
 
     @property
     def length(self) -> str:
@@ -36,6 +40,19 @@ class Path:
     @property
     def text(self) -> str:
         return self.opening + "".join(self.passages)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A text that was ever offered in a story, or written by hand."""
+
+    id: str
+    choice_id: str
+    parent_id: str | None  # the branch that its choice continues; None after the opening
+    step: int
+    text: str
+    origin: str  # generated, edited or written
+    taken: bool  # whether a decision ever took it
 
 
 def title_of(opening: str, longest: int = 48) -> str:

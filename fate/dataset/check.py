@@ -43,7 +43,7 @@ def check(store: Store, spells: Mapping[str, Spell] | None = None) -> Iterator[s
         "OR h.parent_id IS NULL AND h.step <> 0"
     ):
         yield f"choice {choice_id} is not one step after the candidate that it continues."
-    for record in store.records():
+    for record in store.records(deleted=True):
         yield from problems_of(record, spells)
 
 

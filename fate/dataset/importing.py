@@ -109,7 +109,7 @@ def _record(row: Row) -> Record:
         known = arrays["output_ids"] is not None  # neither of a text by hand nor of a redacted one
         candidate["output_tensors"] = pack_outputs(**arrays) if known else None
         candidates.append(candidate)
-    story = {**row["story"], "tip_id": None, "played_at": row["story"]["created_at"]}
+    story = {**row["story"], "tip_id": None, "played_at": row["story"]["created_at"], "state": "active"}
     choice = {name: row[name] for name in ("id", "parent_id", "step", "prompt", "cached_tokens", "created_at")}
     choice |= {"story_id": story["id"], "model_id": row["model"]["id"], "redacted": row["redacted"]}
     choice["input_tensors"] = None if row["redacted"] else pack_inputs(row["input_ids"])

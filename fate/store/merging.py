@@ -20,7 +20,7 @@ class Merged:
 
 
 # What may differ between two copies of one row: where a reader stands, and what was not yet recorded.
-_OWN = {"story": {"title", "tip_id", "played_at"}, "model": {"license"}}
+_OWN = {"story": {"title", "tip_id", "played_at", "state"}, "model": {"license"}}
 
 
 def merge(connection: sqlite3.Connection, records: Iterable[Record]) -> Merged:

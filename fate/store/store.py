@@ -18,7 +18,7 @@ from sqlmodel import Session, col, func, select
 
 from fate.core import choice as core
 from fate.core.sampling import SamplerSettings
-from fate.core.story import Path, StorySummary, title_of
+from fate.core.story import Branch, Path, StoryState, StorySummary, title_of
 from fate.store import tables
 from fate.store.merging import Merged, merge
 from fate.store.opening import WRITES, StoreError, database_path, open_engine, open_to_read, readable_errors
@@ -73,7 +73,7 @@ class Store:
         return story_id
 
     def stories(self) -> list[StorySummary]:
-        """All stories, the last played first."""
+        """All stories that were not deleted, the last played first."""
         with self._reading() as session:
             steps = {
                 candidate_id: step + 1
@@ -83,11 +83,31 @@ class Store:
                     .join(tables.Story, col(tables.Story.tip_id) == tables.Candidate.id)
                 )
             }
-            stories = session.exec(select(tables.Story).order_by(col(tables.Story.played_at).desc())).all()
+            stories = session.exec(
+                select(tables.Story).where(tables.Story.state != "deleted").order_by(col(tables.Story.played_at).desc())
+            )
             return [
-                StorySummary(s.id, s.title, steps.get(s.tip_id or "", 0), datetime.fromisoformat(s.played_at))
+                StorySummary(
+                    s.id,
+                    s.title,
+                    steps.get(s.tip_id or "", 0),
+                    datetime.fromisoformat(s.played_at),
+                    s.state,  # type: ignore[arg-type]  # the column is text
+                )
                 for s in stories
             ]
+
+    def rename(self, story_id: str, title: str) -> None:
+        """Give a story another title; white space around it is not kept. Raises ValueError for an empty one."""
+        if not title.strip():
+            raise ValueError("title must not be empty")
+        with self._writing() as session:
+            self._story(session, story_id).title = " ".join(title.split())
+
+    def put(self, story_id: str, state: StoryState) -> None:
+        """Archive a story, delete it, or bring it back. What was deleted stays in the file and leaves every export."""
+        with self._writing() as session:
+            self._story(session, story_id).state = state
 
     def path(self, story_id: str) -> Path:
         """Where the reader stands in a story. Raises StoreError where there is no such story."""
@@ -97,6 +117,30 @@ class Store:
             ended = bool(chosen) and chosen[-1].finish_reason == "eos"
             passages = tuple(candidate.text for candidate in chosen)
             return Path(story.id, story.title, story.opening, passages, story.tip_id, ended)
+
+    def branches(self, story_id: str) -> list[Branch]:
+        """Everything that was ever offered or written in a story, in the order of time and of the screen."""
+        rows = self.query(
+            "SELECT c.id, h.id, h.parent_id, h.step, c.text, c.origin, "
+            "EXISTS (SELECT 1 FROM decision d WHERE d.candidate_id = c.id) "
+            "FROM choice h JOIN candidate c ON c.choice_id = h.id WHERE h.story_id = ? "
+            "ORDER BY h.created_at, h.id, c.position IS NULL, c.position, c.id",
+            story_id,
+        )
+        return [
+            Branch(text_id, choice_id, parent_id, step, words, origin, bool(taken))
+            for text_id, choice_id, parent_id, step, words, origin, taken in rows
+        ]
+
+    def stand(self, story_id: str, candidate_id: str | None) -> None:
+        """Move the reader to a text of a story, or to its opening; nothing is said of any choice by that."""
+        with self._writing() as session:
+            story = self._story(session, story_id)
+            if candidate_id is not None:
+                candidate = session.get_one(tables.Candidate, candidate_id)
+                if session.get_one(tables.Choice, candidate.choice_id).story_id != story_id:
+                    raise StoreError(f"The text {candidate_id} belongs to another story.")
+            story.tip_id, story.played_at = candidate_id, self._now()
 
     # --- choices ----------------------------------------------------------------------------------
 
@@ -189,6 +233,12 @@ class Store:
             tip = session.get_one(tables.Candidate, story.tip_id)
             return _choice_value(session, session.get_one(tables.Choice, tip.choice_id))
 
+    def last_said(self, choice: core.Choice) -> core.Decision | None:
+        """What was said last of a choice while the story was played."""
+        with self._reading() as session:
+            said = _said(session, choice.id, review=False)
+        return said[-1] if said else None
+
     def withdrawn(self, choice: core.Choice) -> core.Decision | None:
         """What was said of a choice before it was undone; None where the last word was another."""
         with self._reading() as session:
@@ -205,10 +255,15 @@ class Store:
         for choice_id in ids:
             yield self.choice(choice_id)
 
-    def records(self, since: str = "") -> Iterator[Record]:
-        """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many."""
+    def records(self, since: str = "", *, deleted: bool = False) -> Iterator[Record]:
+        """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many.
+
+        Those of deleted stories only where that is asked for.
+        """
         with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
-            yield from read_records(cast(sqlite3.Connection, connection.driver_connection), since)
+            for record in read_records(cast(sqlite3.Connection, connection.driver_connection), since):
+                if deleted or record.story.get("state") != "deleted":
+                    yield record
 
     def merge(self, records: Iterable[Record]) -> Merged:
         """Add choices of another database, all or nothing; see ``fate.store.merging``."""

@@ -17,6 +17,7 @@ class Story(SQLModel, table=True):
     # The candidate the reader's path ends with; null at the opening. The path is found by walking
     # up from it: candidate → its choice → that choice's parent.
     tip_id: str | None = Field(default=None, sa_column=Column(ForeignKey("candidate.id", use_alter=True)))
+    state: str = Field(default="active", sa_column_kwargs={"server_default": "active"})  # active, archived, deleted
     created_at: str  # ISO 8601 in UTC with microseconds, like every time here, so that text sorts as time
     played_at: str
 

@@ -320,3 +320,12 @@ def test_a_folder_never_stands_half_written(store, tmp_path):
         export(broken_store, tmp_path / "out")
     broken_store.close()
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_deleted_story_is_in_no_export(store, tmp_path):
+    gone = play(store, "12")
+    play(store, "1", opening="Another.")
+    store.put(gone, "deleted")
+    assert export(store, tmp_path / "out").rows["choices"] == 1
+    store.put(gone, "archived")
+    assert export(store, tmp_path / "again").rows["choices"] == 3

@@ -1,5 +1,6 @@
 import asyncio
 
+import pytest
 from textual import events
 from textual.widgets import Input, OptionList
 
@@ -159,3 +160,79 @@ async def test_an_ended_story_can_be_gone_on_with_before_the_model_is_there(game
         await pilot.press("r")
         app.post_message(EngineReady(FakeEngine()))
         await until_open(pilot)
+
+
+@pytest.fixture
+def three(store):
+    return [store.new_story(f"{animal} went to the sea.") for animal in ("A fox", "An owl", "A bear")]
+
+
+def titles(app):
+    options = app.screen.query_one("#stories", OptionList)
+    return [str(options.get_option_at_index(i).prompt).split("\n")[0] for i in range(1, options.option_count)]
+
+
+async def test_a_search_shows_titles_with_all_the_words_as_they_are_typed(game, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("slash", *"SEA", "space", *"ow")
+        await until(lambda: titles(app) == ["An owl went to the sea."])
+        await pilot.press("enter", "enter")  # out of the line, and into the story
+        await until_open(pilot)
+        assert page(app).startswith("An owl")
+        await pilot.press("q", "escape")
+        await until(lambda: len(titles(app)) == 3)
+
+
+async def test_a_story_gets_another_title(game, store, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("m")
+        await pilot.pause()
+        await pilot.press("ctrl+u", *"Bruno", "enter")
+        await until(lambda: titles(app)[0] == "Bruno")
+        await pilot.press("m", "ctrl+u", "enter")  # no title is no change
+        await pilot.pause()
+    assert store.stories()[0].title == "Bruno"
+
+
+async def test_an_archived_story_comes_last_and_can_be_brought_back(game, store, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("a")
+        await until(lambda: titles(app)[-1].startswith("A bear"))
+        assert [story.state for story in store.stories()].count("archived") == 1
+        await pilot.press("a")  # the mark stays on it
+        await until(lambda: titles(app)[0].startswith("A bear"))
+
+
+async def test_a_story_is_deleted_only_after_a_yes_and_stays_in_the_file(game, store, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("d", "enter")
+        await pilot.pause()
+        assert len(titles(app)) == 3
+        await pilot.press("d", "y")
+        await until(lambda: len(titles(app)) == 2)
+    assert len(store.stories()) == 2
+    assert list(store.query("SELECT count(*) FROM story")) == [(3,)]
+
+
+async def test_a_story_is_saved_as_markdown_and_no_file_is_written_over(game, store, three, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("s", "s")
+        await until(lambda: len(list(tmp_path.glob("*.md"))) == 2)
+    assert (tmp_path / "A-bear-went-to-the-sea.md").read_text() == (
+        "# A bear went to the sea.\n\nA bear went to the sea.\n"
+    )
+
+
+async def test_keys_for_a_story_do_nothing_where_there_is_none_marked(game, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("home", "m", "a", "d", "s")
+        await pilot.pause()
+        assert isinstance(app.screen, LibraryScreen)
+        assert len(titles(app)) == 3

@@ -1,18 +1,23 @@
-"""The stories, to go on with or to begin."""
+"""The stories, to go on with, to begin, and to put in order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList
+from textual.widgets import Footer, Input, OptionList
 from textual.widgets.option_list import Option
 
-from fate.core.story import StorySummary
+from fate.core.errors import FateError
+from fate.core.story import StoryState, StorySummary
 from fate.core.text import harmless
+from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.widgets.bar import Bar
 
@@ -27,37 +32,84 @@ class StoryList(OptionList):
 
 
 class LibraryScreen(Screen[None]):
-    """Every story with its length and when it was last played, the latest first."""
+    """Every story with its length and when it was last played, the latest first; what is archived comes last."""
 
     app: FateApp
 
     CSS_PATH = "library.tcss"
     BINDINGS = [
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
+        Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
         Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
+        Binding("m", "rename", "Rename", show=False, id="library.rename", tooltip="Give the story another title"),
+        Binding("a", "archive", "Archive", show=False, id="library.archive", tooltip="Archive it, or bring it back"),
+        Binding("d", "delete", "Delete", show=False, id="library.delete", tooltip="Delete it, after a question"),
+        Binding("s", "save", "Save as text", show=False, id="library.save", tooltip="Write it to a Markdown file here"),
+        Binding("escape", "all", "All", show=False, id="library.all", tooltip="Show every story again"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stories: dict[str, StorySummary] = {}
 
     def compose(self) -> ComposeResult:
         yield Bar("fate")
+        yield Input(placeholder="words of a title", compact=True)
         yield StoryList(id="stories", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self.query_one(Input).display = False
         self.watch(self.app, "doing", self._say_doing)
         self.watch(self.app, "engine", self._say_doing)
 
     def _say_doing(self) -> None:
         self.query_one(Bar).say("your stories" if self.app.engine else f"{self.app.doing} …")
 
+    # --- the list ---------------------------------------------------------------------------------
+
     def on_screen_resume(self) -> None:
-        stories = self.app.stories()
-        options = self.query_one("#stories", OptionList)
+        self._list()
+        self.query_one(StoryList).focus()
+
+    def on_input_changed(self) -> None:
+        self._list()
+
+    def on_input_submitted(self) -> None:
+        self.query_one(StoryList).focus()
+
+    def _list(self) -> None:
+        """Show the stories whose titles hold all the words that are searched for, in whatever case."""
+        wanted = self.query_one(Input).value.casefold().split()
+        self._stories = {
+            story.id: story
+            for story in sorted(self.app.stories(), key=lambda story: story.state)  # active before archived
+            if all(word in story.title.casefold() for word in wanted)
+        }
+        options = self.query_one(StoryList)
+        marked = self._marked()
         options.clear_options()
         options.add_option(Option(Content.styled("+ A new story", "bold"), id="new"))
-        options.add_options([Option(_line(story), id=story.id) for story in stories])
-        options.highlighted = min(1, len(stories))  # enter goes on with the last story
-        options.focus()
+        options.add_options([Option(_line(story), id=story.id) for story in self._stories.values()])
+        ids = ["new", *self._stories]
+        # Enter goes on with the last story, or with the one that was marked before.
+        options.highlighted = ids.index(marked.id) if marked and marked.id in ids else min(1, len(self._stories))
+
+    def _marked(self) -> StorySummary | None:
+        option = self.query_one(StoryList).highlighted_option
+        return self._stories.get(option.id or "") if option else None
+
+    def action_search(self) -> None:
+        self.query_one(Input).display = True
+        self.query_one(Input).focus()
+
+    def action_all(self) -> None:
+        self.query_one(Input).clear()
+        self.query_one(Input).display = False
+        self.query_one(StoryList).focus()
+
+    # --- a story ----------------------------------------------------------------------------------
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         if not self.is_current:  # a second key, pressed before the screen could change
@@ -70,7 +122,48 @@ class LibraryScreen(Screen[None]):
     def action_new(self) -> None:
         self.app.push_screen(OpeningsScreen())
 
+    @work
+    async def action_rename(self) -> None:
+        if story := self._marked():
+            title = await self.app.push_screen_wait(LineScreen("Another title", story.title))
+            if title:
+                self._change(lambda: self.app.store.rename(story.id, title))
+
+    def action_archive(self) -> None:
+        if story := self._marked():
+            state: StoryState = "active" if story.state == "archived" else "archived"
+            self._change(lambda: self.app.store.put(story.id, state))
+
+    @work
+    async def action_delete(self) -> None:
+        if story := self._marked():
+            question = f"Delete “{story.title}”? It leaves this list and every export."
+            if await self.app.push_screen_wait(ConfirmScreen(question)):
+                self._change(lambda: self.app.store.put(story.id, "deleted"))
+
+    def action_save(self) -> None:
+        """Write the marked story beside where fate was started; a file that is there stays."""
+        if not (story := self._marked()):
+            return
+        name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
+        try:
+            text = self.app.store.path(story.id).text
+            file = next(f for n in range(1000) if not (f := FilePath(f"{name}{f'-{n}' if n else ''}.md")).exists())
+            file.write_text(f"# {story.title}\n\n{text}\n", encoding="utf-8")
+        except (FateError, OSError) as error:
+            self.notify(f"Not saved: {error}", severity="error", markup=False)
+        else:
+            self.notify(f"Saved as {file.resolve()}", markup=False)
+
+    def _change(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except FateError as error:
+            self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
+        self._list()
+
 
 def _line(story: StorySummary) -> Content:
     played = f"{story.played_at.astimezone():%Y-%m-%d %H:%M}"
-    return Content.assemble(harmless(story.title), "\n", (f"{story.length} · {played}", "dim"))
+    note = f"{story.length} · {played}{' · archived' if story.state == 'archived' else ''}"
+    return Content.assemble(harmless(story.title), "\n", (note, "dim"))

@@ -23,6 +23,7 @@ from fate.core.text import harmless
 from fate.playthrough import CANDIDATES, Playthrough
 from fate.tui.messages import Offered, OfferFailed
 from fate.tui.screens.passage import PassageScreen
+from fate.tui.screens.tree import OPENING, TreeScreen
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.story_view import StoryView
@@ -70,6 +71,7 @@ class WritingScreen(Screen[None]):
         Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
         Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
         Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
+        Binding("b", "branches", "Branches", id="writing.branches", tooltip="All that was ever offered, as a tree"),
         Binding("space", "pause", "Pause", show=False, id="writing.pause", tooltip="Stop writing for a while; go on"),
         Binding("escape", "cut", "Cut", show=False, id="writing.cut", tooltip="Candidates end where they are"),
         Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
@@ -252,6 +254,20 @@ class WritingScreen(Screen[None]):
 
     def action_cut(self) -> None:
         self._cut = bool(self._rows)
+
+    @work
+    async def action_branches(self) -> None:
+        if self._playthrough is None or self._state == "deciding" or self._wish:
+            return
+        branches = await asyncio.to_thread(self.app.store.branches, self._path.story_id)
+        target = await self.app.push_screen_wait(TreeScreen(self._path, branches))
+        if target is not None and target != (self._path.tip_id or OPENING):
+
+            def stand(game: Playthrough) -> bool:
+                game.stand(None if target == OPENING else target)
+                return True
+
+            await self._step(stand, "")
 
     async def action_undo(self) -> None:
         await self._step(Playthrough.undo, "this is where the story begins")

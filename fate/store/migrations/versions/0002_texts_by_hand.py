@@ -1,4 +1,4 @@
-"""Texts by hand, several annotators, licences; an index to read choices in the order of time."""
+"""Texts by hand, several annotators, licences, put-away stories; an index to read choices in the order of time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,6 +52,7 @@ def upgrade() -> None:
     op.create_index("ix_candidate_choice_id", "candidate", ["choice_id"])
 
     op.create_index("ix_choice_created_at_id", "choice", ["created_at", "id"])
+    op.execute("ALTER TABLE story ADD COLUMN state VARCHAR NOT NULL DEFAULT 'active'")
     op.execute("ALTER TABLE model ADD COLUMN license VARCHAR")
     op.execute("ALTER TABLE decision ADD COLUMN review BOOLEAN NOT NULL DEFAULT 0")
 

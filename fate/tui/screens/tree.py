@@ -1,0 +1,114 @@
+"""Every alternative of a story, as a tree to step about in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.widgets import Footer, Tree
+from textual.widgets.tree import TreeNode
+
+from fate.core.story import Branch, Path
+from fate.core.text import harmless
+from fate.tui.widgets.bar import Bar
+
+OPENING = "opening"  # what is given back for the beginning of the story
+_LONGEST = 200  # letters of a text in a line; the line is cut where the screen ends
+
+
+class BranchTree(Tree[str]):
+    """A tree whose enter key has its meaning in the footer."""
+
+    BINDINGS = [
+        Binding("enter", "select_cursor", "Go on from here", id="tree.step", tooltip="Play on from this text"),
+        Binding("space", "toggle_node", "Open, close", id="tree.toggle", tooltip="Show or hide what follows"),
+    ]
+
+
+class TreeScreen(Screen[str | None]):
+    """Gives back the id of the text that the reader steps to, ``OPENING`` for the opening, None for nowhere.
+
+    A line of play stands flat, choice under choice, however long it is; only what branches off is set in.
+    """
+
+    CSS_PATH = "tree.tcss"
+    BINDINGS = [
+        Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
+        Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
+    ]
+
+    def __init__(self, path: Path, branches: Iterable[Branch]) -> None:
+        super().__init__()
+        self._path = path
+        self._after: dict[str | None, dict[str, list[Branch]]] = defaultdict(lambda: defaultdict(list))
+        self._parents: dict[str, str | None] = {}
+        for branch in branches:
+            self._after[branch.parent_id][branch.choice_id].append(branch)
+            self._parents[branch.id] = branch.parent_id
+        self._tip: TreeNode[str] | None = None  # where the reader stands
+        self._on_path: set[str] = set()
+        above = path.tip_id
+        while above is not None:
+            self._on_path.add(above)
+            above = self._parents[above]
+
+    def compose(self) -> ComposeResult:
+        yield Bar(self._path.title, "● your path · ○ once taken")
+        tree = BranchTree(Text(_line(self._path.opening), style="bold"), data=OPENING)
+        tree.guide_depth = 2
+        yield tree
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        tree = self.query_one(BranchTree)
+        self._add(tree.root, None)
+        tree.root.expand()
+        tree.focus()
+        self.call_after_refresh(self._go_to_tip)
+
+    def _go_to_tip(self) -> None:
+        tree = self.query_one(BranchTree)
+        tree.move_cursor(self._tip or tree.root)
+        tree.scroll_to_node(self._tip or tree.root, animate=False)
+
+    def _add(self, node: TreeNode[str], parent_id: str | None) -> None:
+        """Put a line of play under a node: the choices after a text, after the main one of theirs, and so on."""
+        while parent_id in self._after:
+            main = self._main(parent_id)
+            for offered in self._after[parent_id].values():
+                for branch in offered:
+                    shown = node.add(self._label(branch), data=branch.id, allow_expand=False)
+                    if branch.id == self._path.tip_id:
+                        self._tip = shown
+                    if branch is not main and branch.id in self._after:
+                        shown.allow_expand = True
+                        self._add(shown, branch.id)
+            if main is None:
+                return
+            parent_id = main.id
+
+    def _main(self, parent_id: str | None) -> Branch | None:
+        """The text with which the line goes on: the one on the path, else the last that was gone on from."""
+        offered = [branch for choice in self._after[parent_id].values() for branch in choice]
+        on_path = [branch for branch in offered if branch.id in self._on_path]
+        continued = [branch for branch in offered if branch.id in self._after]
+        return next(iter(on_path or continued[-1:]), None)
+
+    def _label(self, branch: Branch) -> Text:
+        on_path = branch.id in self._on_path
+        sign = "●" if on_path else "○" if branch.taken else "·"
+        hand = "" if branch.origin == "generated" else f"({branch.origin}) "
+        label = Text(f"{branch.step + 1} {sign} {hand}", style="bold" if on_path else "dim")
+        return label.append(_line(branch.text) or "(the end)", style="bold" if on_path else "none")
+
+    def on_tree_node_selected(self, event: Tree.NodeSelected[str]) -> None:
+        event.stop()
+        self.dismiss(event.node.data)
+
+
+def _line(text: str) -> str:
+    return " ".join(harmless(text).split())[:_LONGEST]

@@ -1,0 +1,111 @@
+from textual.widgets import Tree
+
+from fate.tui.screens.tree import TreeScreen
+from tests.fakes import FakeEngine
+from tests.tui.conftest import OPENING
+from tests.tui.driving import cards, page, press, until, until_open
+
+NUMBERED = [" One {n}.", " Two {n}.", " Three {n}."]
+
+
+def lines(app):
+    """What the tree shows, set in by depth."""
+    tree = app.screen.query_one(Tree)
+    found = []
+
+    def walk(node, depth):
+        found.append("  " * depth + str(node.label))
+        for child in node.children:
+            walk(child, depth + 1)
+
+    walk(tree.root, 0)
+    return found
+
+
+async def to_the_tree(pilot):
+    await pilot.press("b")
+    await until(lambda: isinstance(pilot.app.screen, TreeScreen))
+    await pilot.pause()
+
+
+async def test_everything_that_was_offered_is_there_and_the_path_is_marked(game):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await press(pilot, "r")
+        await press(pilot, "1")
+        await to_the_tree(pilot)
+        assert lines(app) == [
+            OPENING,
+            "  1 · One 1.",
+            "  1 ● Two 1.",
+            "  1 · Three 1.",
+            "  2 · One 2.",
+            "  2 · Two 2.",
+            "  2 · Three 2.",
+            "  2 ● One 3.",
+            "  2 · Two 3.",
+            "  2 · Three 3.",
+            "  3 · One 4.",
+            "  3 · Two 4.",
+            "  3 · Three 4.",
+        ]
+        assert str(app.screen.query_one(Tree).cursor_node.label) == "2 ● One 3."
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, TreeScreen))
+        assert page(app) == OPENING + " Two 1. One 3."
+
+
+async def test_a_step_to_another_text_goes_on_from_there_and_says_nothing_of_its_choice(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await press(pilot, "1")
+        await to_the_tree(pilot)
+        await pilot.press("home", "down")  # the first candidate of the first choice
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " One 1."
+        assert cards(app) == ["One 4.", "Two 4.", "Three 4."]
+        await press(pilot, "3")
+        assert [c.decision.kind for c in store.choices() if c.decision] == ["chosen"] * 3
+        await to_the_tree(pilot)
+        assert lines(app)[:9] == [
+            OPENING,
+            "  1 ● One 1.",
+            "  1 ○ Two 1.",
+            "    2 ○ One 2.",
+            "    2 · Two 2.",
+            "    2 · Three 2.",
+            "    3 · One 3.",
+            "    3 · Two 3.",
+            "    3 · Three 3.",
+        ]
+
+
+async def test_undo_after_a_step_is_a_step_back_and_withdraws_nothing(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await to_the_tree(pilot)
+        await pilot.press("home", "down")
+        await press(pilot, "enter")
+        await press(pilot, "u")
+        assert page(app) == OPENING
+        first = next(store.choices())
+        assert first.decision.kind == "chosen"
+
+
+async def test_the_opening_can_be_stepped_to(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await press(pilot, "2")
+        await to_the_tree(pilot)
+        await pilot.press("home")
+        await press(pilot, "enter")
+        assert page(app) == OPENING
+    assert store.path(store.stories()[0].id).passages == ()
