@@ -73,8 +73,9 @@ class Recipe:
     tokens: int = 14_745_600  # 1,800 steps
     warmup: int = 100  # steps
     decay: float = 0.4  # the last share of the tokens, in which the learning rate falls to zero
-    lr_muon: float = 0.02
+    lr_muon: float = 0.02  # 0: no Muon, AdamW for all
     lr_adamw: float = 0.003
+    weight_decay: float = 0.01
     seed: int = 0
 
     @property
@@ -201,14 +202,18 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
 
 
 def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2] if recipe.lr_muon else []
     others = [p for p in model.parameters() if not any(p is m for m in matrices)]
-    muon = torch.optim.Muon(matrices, lr=recipe.lr_muon, weight_decay=0.01, momentum=0.95)
-    adamw = torch.optim.AdamW(others, lr=recipe.lr_adamw, betas=(0.9, 0.95), weight_decay=0.01)
-    for optimizer in (muon, adamw):
+    decay = recipe.weight_decay
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=recipe.lr_adamw, betas=(0.9, 0.95), weight_decay=decay)
+    ]
+    if matrices:
+        found.insert(0, torch.optim.Muon(matrices, lr=recipe.lr_muon, weight_decay=decay, momentum=0.95))
+    for optimizer in found:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    return [muon, adamw]
+    return found
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -239,7 +244,7 @@ def train(
         return F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
 
     step_loss = torch.compile(loss_of, dynamic=False) if compiled else loss_of
-    began, mark, seen, running = time.monotonic(), time.monotonic(), 0, 0.0
+    began, mark, first, running = time.monotonic(), time.monotonic(), step, 0.0
     for rows in itertools.islice(batches(recipe, tokens, step), recipe.steps - step):
         loss = step_loss(torch.from_numpy(rows.astype(np.int64)).to(device))
         loss.backward()
@@ -249,13 +254,12 @@ def train(
                 group["lr"] = group["peak"] * recipe.rate(step)
             optimizer.step()
             optimizer.zero_grad()
-        step += 1
-        seen += 1
         value = loss.item()
-        running = value if seen == 1 else 0.98 * running + 0.02 * value
+        running = value if step == first else 0.98 * running + 0.02 * value
+        step += 1
         if step % 20 == 0 or step == recipe.steps:
             now = time.monotonic()
-            speed = seen * recipe.batch / (now - began)
+            speed = (step - first) * recipe.batch / (now - began)
             left = (recipe.steps - step) * recipe.batch / speed
             print(
                 f"step {step}/{recipe.steps}  loss {running:.3f}  {speed:,.0f} tokens/s  {left / 60:.0f} min left",
@@ -309,12 +313,35 @@ def evaluate(folder: str, text: Path) -> float:
     return bits_per_byte(model, tokenizer, read_stories(text), context)
 
 
+def recipe_with(changes: list[str], parser: argparse.ArgumentParser) -> Recipe:
+    """The recipe with other values: of its fields, or of the weight of a source."""
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        try:
+            if name in WEIGHTS:
+                WEIGHTS[name] = float(value)
+            else:
+                values[name] = type(getattr(Recipe, name))(value)
+        except (AttributeError, ValueError):
+            parser.error(
+                f"--set {change}: give a number to one of {', '.join([*Recipe.__dataclass_fields__, *WEIGHTS])}"
+            )
+    return Recipe(**values)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, nargs="?", help="folder of story text to train on")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="model folder to write (default: here)")
     parser.add_argument("--work", type=Path, default=Path("build/storyteller"), help="checkpoints and log")
-    parser.add_argument("--tokens", type=int, default=Recipe.tokens, help="tokens to train on (default: %(default)s)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value in the recipe, or a source's weight",
+    )
     parser.add_argument("--no-compile", action="store_true", help="run eagerly, without torch.compile")
     parser.add_argument("--evaluate", nargs=2, metavar=("FOLDER", "TEXT"), help="print a model's bits per byte")
     arguments = parser.parse_args()
@@ -325,7 +352,7 @@ def main() -> None:
     if arguments.corpus is None:
         parser.error("give the folder of the story text, or --evaluate FOLDER TEXT")
 
-    recipe, work = Recipe(tokens=arguments.tokens), arguments.work
+    recipe, work = recipe_with(arguments.set, parser), arguments.work
     work.mkdir(parents=True, exist_ok=True)
     corpus = read_corpus(arguments.corpus)
     if (work / "tokenizer.json").exists():

@@ -99,7 +99,7 @@ def test_the_recipe_trains_and_resumes(tmp_path):
     for tokens, said in ((8192, "step 1/1 "), (2 * 8192, "resumed at step 1")):
         done = subprocess.run(
             [
-                *(sys.executable, str(train), str(corpus), "--no-compile", "--tokens", str(tokens)),
+                *(sys.executable, str(train), str(corpus), "--no-compile", "--set", f"tokens={tokens}"),
                 *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
             ],
             capture_output=True,
