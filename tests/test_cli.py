@@ -125,7 +125,7 @@ def test_stats_of_a_short_history_are_counts(played):
     assert done.returncode == 0, done.stderr
     assert "2 stories, 5 choices, 15 candidates" in done.stdout
     assert "decisions: chosen 4, none_good 1; by reader 5" in done.stdout
-    assert "agreement between annotators: not enough data" in done.stdout
+    assert "agreement between annotators: not enough data (0)" in done.stdout
 
 
 def test_check_exits_with_1_where_a_row_is_wrong(played):

@@ -15,6 +15,11 @@ import numpy as np
 from fate.store import Store
 
 SETTINGS = ("temperature", "top_k", "typical_p", "muse_damp")
+STEPS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # of a story, from one
+ENOUGH = 30  # of anything, to speak of a share of it
+
+
+_Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +39,25 @@ class Share:
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return max(0.0, middle - half), min(1.0, middle + half)
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there is enough of it for a share to mean anything."""
+        return self.whole >= ENOUGH
+
     def __str__(self) -> str:
-        if not self.whole:
-            return "not enough data"
+        if not self.says_something:
+            return f"not enough data ({self.whole:,})"
         low, high = self.interval()
         return f"{self.part / self.whole:.0%} ({self.part:,} of {self.whole:,}, 95 % interval {low:.0%} to {high:.0%})"
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """``wins`` gives, for each setting, (from, to, share of the candidates there that were chosen) by thirds."""
+    """Counts, and how often a candidate was the chosen one of its choice: by chance, a third of the time.
+
+    ``wins`` has (lowest, highest, share) for the lower, middle and upper third of the drawn values of each setting;
+    ``grid`` has them by thirds of temperature (rows) and top_k; ``steps`` by thirds of temperature at each of STEPS.
+    """
 
     stories: int
     choices: int
@@ -55,6 +69,8 @@ class Stats:
     agreement_between: Share  # of pairs of annotators on one choice
     positions: list[Share]  # chosen in play, by place on the screen
     wins: dict[str, list[tuple[float, float, Share]]]
+    grid: list[list[Share]]
+    steps: list[list[Share]]
 
 
 def stats(store: Store) -> Stats:
@@ -73,7 +89,8 @@ def stats(store: Store) -> Stats:
     ((stories, choices, candidates),) = store.query(
         "SELECT (SELECT count(*) FROM story), (SELECT count(*) FROM choice), (SELECT count(*) FROM candidate)"
     )
-    positions, wins = _wins(store)
+    chosen = _Chosen(store)
+    warmth = [chosen.third("temperature", which) for which in range(3)]
     return Stats(
         stories,
         choices,
@@ -83,8 +100,10 @@ def stats(store: Store) -> Stats:
         reading_seconds=median(milliseconds) / 1000 if milliseconds else None,
         agreement_within=_share(_second_thoughts(said.values())),
         agreement_between=_share(_pairs_of_annotators(standing)),
-        positions=positions,
-        wins=wins,
+        positions=[chosen.share(chosen.columns["position"] == place) for place in range(3)],
+        wins={name: chosen.thirds(name) for name in SETTINGS},
+        grid=[[chosen.share(warm & chosen.third("top_k", k)) for k in range(3)] for warm in warmth],
+        steps=[[chosen.share(chosen.at(*steps) & warm) for warm in warmth] for steps in STEPS],
     )
 
 
@@ -105,28 +124,40 @@ def _pairs_of_annotators(standing: dict[tuple[str, str], tuple[str, str]]) -> It
         yield from (a == b for a, b in combinations(of_choice, 2))
 
 
-def _wins(store: Store) -> tuple[list[Share], dict[str, list[tuple[float, float, Share]]]]:
-    """How often a candidate of a chosen choice was the one, by its place and by thirds of each setting's range."""
-    rows = store.query(
-        f"SELECT c.id = d.candidate_id, c.position, {', '.join(f'c.{name}' for name in SETTINGS)} "
-        "FROM standing_decision d JOIN candidate c ON c.choice_id = d.choice_id AND c.origin = 'generated' "
-        "WHERE d.kind = 'chosen' AND NOT d.review"  # a review shows candidates in other places
-    )
-    table = np.array(list(rows), dtype=float).reshape(-1, 2 + len(SETTINGS))
-    won, places = table[:, 0] == 1, table[:, 1]
-    positions = [_count(won, places == place) for place in range(3)]
-    wins = {}
-    for name, values in zip(SETTINGS, table[:, 2:].T, strict=True):
-        edges = np.linspace(values.min(), values.max(), 4).tolist() if len(values) else []
-        wins[name] = [
-            (low, high, _count(won, (values >= low) & ((values < high) | (high == edges[-1]))))
-            for low, high in pairwise(edges)
-        ]
-    return positions, wins
+class _Chosen:
+    """The candidates of choices of which one was chosen in play, in columns."""
 
+    def __init__(self, store: Store) -> None:
+        names = ("won", "position", "step", *SETTINGS)
+        rows = store.query(
+            f"SELECT c.id = d.candidate_id, c.position, h.step + 1, {', '.join(f'c.{name}' for name in SETTINGS)} "
+            "FROM standing_decision d JOIN choice h ON h.id = d.choice_id "
+            "JOIN candidate c ON c.choice_id = h.id AND c.origin = 'generated' "
+            "WHERE d.kind = 'chosen' AND NOT d.review"  # a review shows candidates in other places
+        )
+        table = np.array(list(rows), dtype=float).reshape(-1, len(names))
+        self.columns = dict(zip(names, table.T, strict=True))
+        self._edges = {
+            name: np.quantile(self.columns[name], (0, 1 / 3, 2 / 3, 1)).tolist() if len(table) else [0.0] * 4
+            for name in SETTINGS
+        }
 
-def _count(won: np.ndarray[Any, Any], where: np.ndarray[Any, Any]) -> Share:
-    return Share(int(won[where].sum()), int(where.sum()))
+    def share(self, where: _Mask) -> Share:
+        return Share(int(self.columns["won"][where].sum()), int(where.sum()))
+
+    def third(self, name: str, which: int) -> _Mask:
+        """Where a setting is in the lower, middle or upper third of its values."""
+        values, edges = self.columns[name], self._edges[name]
+        below = values <= edges[3] if which == 2 else values < edges[which + 1]
+        return (values >= edges[which]) & below
+
+    def thirds(self, name: str) -> list[tuple[float, float, Share]]:
+        edges = enumerate(pairwise(self._edges[name]))
+        return [(low, high, self.share(self.third(name, which))) for which, (low, high) in edges]
+
+    def at(self, first: int, last: int | None) -> _Mask:
+        steps = self.columns["step"]
+        return (steps >= first) & (steps <= (last or math.inf))
 
 
 def _share(agreements: Iterator[bool]) -> Share:

@@ -16,7 +16,8 @@ def judge(store, choice, verdict, annotator):
 def test_an_empty_database_has_not_enough_data(store):
     found = stats(store)
     assert (found.stories, found.choices, found.reading_seconds) == (0, 0, None)
-    assert str(found.agreement_between) == "not enough data"
+    assert str(found.agreement_between) == "not enough data (0)"
+    assert not found.positions[0].says_something
 
 
 def test_what_was_decided_is_counted_as_it_stands(store):
@@ -30,6 +31,18 @@ def test_what_was_decided_is_counted_as_it_stands(store):
     for thirds in found.wins.values():
         assert sum(share.whole for _, _, share in thirds) == 9
         assert sum(share.part for _, _, share in thirds) == 3
+
+
+def test_thirds_grid_and_steps_count_every_candidate_once(store):
+    play(store, "123123123")
+    play(store, "1", opening="Another.")
+    found = stats(store)
+    for shares in ([share for row in found.grid for share in row], [share for row in found.steps for share in row]):
+        assert sum(share.whole for share in shares) == 30
+        assert sum(share.part for share in shares) == 10
+    assert [sum(share.whole for share in row) for row in found.steps] == [6, 6, 12, 6, 0]
+    for thirds in found.wins.values():
+        assert [share.whole for _, _, share in thirds] == [10, 10, 10]
 
 
 def test_agreement_is_counted_between_annotators_and_within_one(store):

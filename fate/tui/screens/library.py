@@ -18,6 +18,7 @@ from fate.core.errors import FateError
 from fate.core.story import StoryState, StorySummary
 from fate.core.text import harmless
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
+from fate.tui.screens.data import DataScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.widgets.bar import Bar
 
@@ -40,6 +41,7 @@ class LibraryScreen(Screen[None]):
     BINDINGS = [
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
         Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
+        Binding("c", "data", "Choices", id="library.data", tooltip="Numbers and plots of all choices; export"),
         Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
         Binding("m", "rename", "Rename", show=False, id="library.rename", tooltip="Give the story another title"),
@@ -118,6 +120,9 @@ class LibraryScreen(Screen[None]):
             self.action_new()
         elif event.option_id:
             self.app.show_story(event.option_id)
+
+    def action_data(self) -> None:
+        self.app.push_screen(DataScreen())
 
     def action_new(self) -> None:
         self.app.push_screen(OpeningsScreen())

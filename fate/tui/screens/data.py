@@ -1,0 +1,138 @@
+"""What the reader's choices say: counts, agreement, and which settings win."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from fate.core.errors import FateError
+from fate.tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from fate.dataset.stats import Share, Stats
+    from fate.tui.app import FateApp
+
+_WIDTH = 24  # of a plot, in letters
+_FULL = 2 / 3  # the share that fills it; chance is in the middle
+_SHADES = " ░▒▓█"
+
+
+class DataScreen(Screen[None]):
+    """Numbers and plots of the whole database, read once."""
+
+    app: FateApp
+
+    CSS_PATH = "data.tcss"
+    BINDINGS = [
+        Binding("x", "export", "Export", id="data.export", tooltip="Write the dataset into a folder here"),
+        Binding("up,k", "scroll(-1)", "Up", show=False, id="data.up", tooltip="Scroll up"),
+        Binding("down,j", "scroll(1)", "Down", show=False, id="data.down", tooltip="Scroll down"),
+        Binding("pageup", "scroll(-10)", "Page up", show=False, id="data.page-up", tooltip="Scroll up a page"),
+        Binding("pagedown", "scroll(10)", "Page down", show=False, id="data.page-down", tooltip="Scroll down a page"),
+        Binding("escape,q", "app.pop_screen", "Back", id="data.back", tooltip="Back to the stories"),
+        Binding("question_mark", "app.keys", "Keys", id="data.keys", tooltip="Show what every key does"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Bar("Your choices", "counting …")
+        with VerticalScroll(can_focus=False):
+            yield Static(id="numbers", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self._count()
+
+    @work
+    async def _count(self) -> None:
+        from fate.dataset.stats import stats
+
+        try:
+            found = await asyncio.to_thread(stats, self.app.store)
+        except FateError as error:
+            self.query_one(Bar).say(str(error))
+        else:
+            self.query_one("#numbers", Static).update(report(found))
+            self.query_one(Bar).say(f"{found.choices:,} choices")
+
+    @work(exclusive=True)
+    async def action_export(self) -> None:
+        from fate.dataset import export
+
+        name = f"fate-dataset-{date.today()}"
+        folder = next(f for n in range(1000) if not (f := Path(f"{name}-{n}" if n else name)).exists())
+        self.query_one(Bar).say("exporting …")
+        try:
+            exported = await asyncio.to_thread(export, self.app.store, folder)
+        except FateError as error:
+            self.notify(f"Not exported: {error}", severity="error", markup=False)
+        else:
+            rows = ", ".join(f"{n:,} {config}" for config, n in exported.rows.items())
+            self.notify("\n".join([f"{folder.resolve()}: {rows}.", *exported.findings]), timeout=15, markup=False)
+        self.query_one(Bar).say("")
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=by)
+
+
+def report(found: Stats) -> Content:
+    """All of it as one text."""
+    from fate.dataset.stats import STEPS
+
+    lines: list[Content | str] = [
+        f"{found.stories:,} stories, {found.choices:,} choices, {found.candidates:,} candidates",
+        ", ".join(f"{kind.replace('_', ' ')} {n:,}" for kind, n in found.decisions.items()) or "nothing decided yet",
+    ]
+    if found.reading_seconds is not None:
+        lines.append(f"{found.reading_seconds:.1f} s to choose (median)")
+    lines += [
+        f"agreement with oneself: {found.agreement_within}",
+        f"agreement with others: {found.agreement_between}",
+        *_title("Chosen, by place on the screen"),
+        *(_plot(f"{place}", share) for place, share in enumerate(found.positions, 1)),
+    ]
+    for name, thirds in found.wins.items():
+        lines += _title(f"Chosen, by {name}")
+        lines += [_plot(f"{low:.3g} to {high:.3g}", share) for low, high, share in thirds]
+    lines += _title("Chosen, by temperature (down) and top_k (across)")
+    lines += [_row(word, row) for word, row in zip(("low", "middle", "high"), found.grid, strict=True)]
+    lines += _title("Chosen, by step of the story and temperature (low, middle, high)")
+    for (first, last), row in zip(STEPS, found.steps, strict=True):
+        lines.append(_row(f"{first} on" if last is None else f"{first} to {last}", row))
+    return Content("\n").join(Content(line) if isinstance(line, str) else line for line in lines)
+
+
+def _title(words: str) -> list[Content | str]:
+    return ["", Content.styled(words, "bold")]
+
+
+def _plot(name: str, share: Share) -> str:
+    """A bar whose middle is chance, with the numbers beside it."""
+    if not share.says_something:
+        return f"{name:>14}  {'':{_WIDTH}}  {share}"
+    filled = min(_WIDTH, round(share.part / share.whole / _FULL * _WIDTH))
+    bar = "".join("█" if n < filled else "┆" if n == _WIDTH // 2 else "·" for n in range(_WIDTH))
+    low, high = share.interval()
+    return f"{name:>14}  {bar}  {share.part / share.whole:.0%} ({low:.0%} to {high:.0%}) of {share.whole:,}"
+
+
+def _row(name: str, shares: list[Share]) -> str:
+    """Shares side by side, each with a shade."""
+    return f"{name:>14}  " + "  ".join(f"{_cell(share):<22}" for share in shares)
+
+
+def _cell(share: Share) -> str:
+    if not share.says_something:
+        return f"not enough ({share.whole:,})"
+    part = share.part / share.whole
+    shade = _SHADES[min(len(_SHADES) - 1, round(part / _FULL * (len(_SHADES) - 1)))]
+    return f"{shade * 3} {part:.0%} of {share.whole:,}"

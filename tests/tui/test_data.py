@@ -1,0 +1,69 @@
+import pytest
+from textual.widgets import Static
+
+from fate.dataset.stats import Share
+from fate.tui.screens.data import DataScreen, _plot
+from tests.dataset.playing import play
+from tests.tui.driving import until
+
+
+def shown(app):
+    return str(app.screen.query_one("#numbers", Static).visual)
+
+
+async def to_the_data(pilot):
+    await pilot.press("c")
+    await until(lambda: isinstance(pilot.app.screen, DataScreen) and "choices" in shown(pilot.app))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+async def test_choices_are_counted_and_what_is_too_little_is_called_that(game, store, size):
+    play(store, "12r3")
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=size) as pilot:
+        await to_the_data(pilot)
+        assert "1 stories, 4 choices, 12 candidates" in shown(app)
+        assert "chosen 3, none good 1" in shown(app)
+        assert "not enough data (3)" in shown(app)
+        await pilot.press("pagedown", "q")
+        await until(lambda: not isinstance(app.screen, DataScreen))
+
+
+async def test_settings_that_win_are_plotted_once_there_is_enough(game, store):
+    for number in range(8):
+        play(store, "123123123123", opening=f"Story {number}.")
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_the_data(pilot)
+        assert "█" in shown(app)
+        assert "of 96" in shown(app)
+        assert "not enough" in shown(app)  # late steps
+
+
+async def test_the_dataset_is_exported_by_one_key_each_time_into_a_new_folder(game, store, tmp_path, monkeypatch):
+    play(store, "12")
+    monkeypatch.chdir(tmp_path)
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_the_data(pilot)
+        for count in (1, 2):
+            await pilot.press("x")
+            await until(lambda count=count: len(list(tmp_path.glob("fate-dataset-*/README.md"))) == count)
+            await pilot.pause(0.1)
+
+
+async def test_an_empty_database_shows_that(game):
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("escape")
+        await to_the_data(pilot)
+        assert "nothing decided yet" in shown(app)
+        await pilot.press("x")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, DataScreen)
+
+
+def test_a_bar_is_half_full_at_chance_and_never_too_long():
+    assert _plot("x", Share(33, 99)).count("█") == 12
+    assert _plot("x", Share(99, 99)).count("█") == 24
+    assert _plot("x", Share(0, 99)).count("█") == 0
