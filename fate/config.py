@@ -64,6 +64,9 @@ class Config(BaseSettings):
     context: int = Field(default=1024, ge=128, description="most tokens of story and candidate together")
     allow_pickle: bool = Field(default=False, description="read weights that are not safetensors")
     annotator: str = Field(default="reader", min_length=1, description="the name decisions are published under")
+    blind: bool = Field(default=True, description="hide how candidates were sampled until they are asked about")
+    theme: str = Field(default="", description="a theme's name; without one, the theme that was last picked")
+    keymap: dict[str, str] = Field(default_factory=dict, description="other keys, by the id of a binding")
     ranges: Ranges = Field(default_factory=Ranges)
 
     @classmethod

@@ -15,6 +15,8 @@ from fate.core.story import StorySummary
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
+from fate.tui.commands import KeyCommands
+from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
@@ -38,6 +40,7 @@ class FateApp(App[None]):
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    COMMANDS = App.COMMANDS | {KeyCommands}
     BINDINGS = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave fate at once"),
     ]
@@ -65,6 +68,11 @@ class FateApp(App[None]):
         self._opening = opening
 
     def on_mount(self) -> None:
+        try:
+            self._dress()
+        except FateError as error:
+            self.fail(error)
+            return
         stories = self.stories()
         if self.failure:
             return
@@ -75,6 +83,16 @@ class FateApp(App[None]):
             self.push_screen(OpeningsScreen())
         if self.engine is None:
             self.call_after_refresh(self._load_engine)
+
+    def _dress(self) -> None:
+        """Put on the theme and the keys of the settings. Raises FateError for those that there are not."""
+        theme = self.config.theme or remembered().get("theme", "")
+        if self.config.theme and theme not in self.available_themes:
+            raise FateError(f"There is no theme {theme!r}; choose among {', '.join(sorted(self.available_themes))}.")
+        if theme in self.available_themes:
+            self.theme = theme
+        self.set_keymap(self.config.keymap)
+        self.theme_changed_signal.subscribe(self, lambda theme: remember(theme=theme.name))
 
     def stories(self) -> list[StorySummary]:
         """All stories; none, and the app ends, where the database cannot be read."""

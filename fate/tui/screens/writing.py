@@ -95,7 +95,7 @@ class WritingScreen(Screen[None]):
         self._takes_keys = 0.0  # when the grace of these candidates is over
         self._wish: Answer | None = None  # given before the candidates were complete
         self._cut = False  # the candidates shall end where they are
-        self._parameters = False  # shown?
+        self._parameters = False  # shown? See on_mount
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
         self._marked = 0
 
@@ -108,6 +108,7 @@ class WritingScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self._parameters = not self.app.config.blind
         self.query_one(StoryView).show(self._path, ended=self._path.ended)
         self._mark(0)
         self.watch(self.app, "doing", self._say_doing)

@@ -1,0 +1,33 @@
+"""Everything that a key does on the screen below, in the command palette."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.types import IgnoreReturnCallbackType
+
+
+class KeyCommands(Provider):
+    """One command for each meaning of the screen's keys."""
+
+    async def discover(self) -> Hits:
+        for words, command in self._commands():
+            yield DiscoveryHit(words, command)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for words, command in self._commands():
+            if (score := matcher.match(words)) > 0:
+                yield Hit(score, matcher.highlight(words), command)
+
+    def _commands(self) -> Iterator[tuple[str, IgnoreReturnCallbackType]]:
+        named = set()
+        for node, binding, enabled, tooltip in self.screen.active_bindings.values():
+            words = tooltip or binding.description
+            if enabled and binding.id and binding.action not in named:
+                named.add(binding.action)
+                # Candidates differ only in their number.
+                place = f" ({binding.key})" if binding.key.isdecimal() else ""
+                yield f"{words}{place}", partial(self.app.run_action, binding.action, node)
