@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.reactive import var
 
 from fate.config import Config
+from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
 from fate.core.story import StorySummary
 from fate.playthrough import Playthrough
@@ -21,6 +22,7 @@ from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
 
 if TYPE_CHECKING:
@@ -116,6 +118,15 @@ class FateApp(App[None]):
             self.push_screen(WritingScreen(self.store.path(story_id)))
         except FateError as error:
             self.fail(error)
+
+    def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
+        """Show a candidate under other settings, if the model that wrote it is the one that is loaded."""
+        if self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
+            self.notify(f"{choice.model.name} wrote this; start fate with that model to ask.", markup=False)
+        elif len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > self.engine.context:
+            self.notify("This was written after more than the model may read now; raise context.", markup=False)
+        else:
+            self.push_screen(WhatIfScreen(choice, candidate))
 
     def fail(self, error: FateError) -> None:
         """End the app, and let the command line say why."""

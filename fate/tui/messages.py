@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from fate.core.choice import Continuation
 from fate.core.errors import FateError
 from fate.playthrough import Offer
 
@@ -44,6 +45,15 @@ class Offered(Message, bubble=False):
         super().__init__()
         self.round = round_
         self.offer = offer
+
+
+class Written(Message, bubble=False):
+    """A candidate under other settings, as far as it is written."""
+
+    def __init__(self, round_: int, row: Continuation) -> None:
+        super().__init__()
+        self.round = round_
+        self.row = row
 
 
 class OfferFailed(Message, bubble=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -15,6 +16,9 @@ from textual.widgets.tree import TreeNode
 from fate.core.story import Branch, Path
 from fate.core.text import harmless
 from fate.tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from fate.tui.app import FateApp
 
 OPENING = "opening"  # what is given back for the beginning of the story
 _LONGEST = 200  # letters of a text in a line; the line is cut where the screen ends
@@ -35,9 +39,12 @@ class TreeScreen(Screen[str | None]):
     A line of play stands flat, choice under choice, however long it is; only what branches off is set in.
     """
 
+    app: FateApp
+
     CSS_PATH = "tree.tcss"
     BINDINGS = [
         Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
+        Binding("i", "what_if", "What if", id="tree.what-if", tooltip="This text under other settings"),
         Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
     ]
 
@@ -104,6 +111,17 @@ class TreeScreen(Screen[str | None]):
         hand = "" if branch.origin == "generated" else f"({branch.origin}) "
         label = Text(f"{branch.step + 1} {sign} {hand}", style="bold" if on_path else "dim")
         return label.append(_line(branch.text) or "(the end)", style="bold" if on_path else "none")
+
+    def action_what_if(self) -> None:
+        node = self.query_one(BranchTree).cursor_node
+        if node is None or node.data not in self._parents:
+            return
+        choice = self.app.store.choice_of(node.data)
+        candidate = next((c for c in choice.candidates if c.id == node.data), None)
+        if candidate is None:
+            self.query_one(Bar).say("written by hand, not drawn")
+        else:
+            self.app.show_what_if(choice, candidate)
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[str]) -> None:
         event.stop()

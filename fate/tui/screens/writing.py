@@ -72,6 +72,7 @@ class WritingScreen(Screen[None]):
         Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
         Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
         Binding("b", "branches", "Branches", id="writing.branches", tooltip="All that was ever offered, as a tree"),
+        Binding("i", "what_if", "What if", show=False, id="writing.what-if", tooltip="Marked one, other settings"),
         Binding("space", "pause", "Pause", show=False, id="writing.pause", tooltip="Stop writing for a while; go on"),
         Binding("escape", "cut", "Cut", show=False, id="writing.cut", tooltip="Candidates end where they are"),
         Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
@@ -255,6 +256,10 @@ class WritingScreen(Screen[None]):
 
     def action_cut(self) -> None:
         self._cut = bool(self._rows)
+
+    def action_what_if(self) -> None:
+        if self._choice is not None and self._state == "open":
+            self.app.show_what_if(self._choice, self._choice.candidates[self._marked])
 
     @work
     async def action_branches(self) -> None:

@@ -1,0 +1,134 @@
+"""What a candidate would have been: the same random numbers under other settings, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+from textual.worker import get_current_worker
+
+from fate.core.choice import Candidate, Choice, Continuation
+from fate.core.sampling import SamplerSettings
+from fate.core.text import harmless
+from fate.tui.messages import Written
+from fate.tui.widgets.bar import Bar
+
+if TYPE_CHECKING:
+    from fate.tui.app import FateApp
+
+# Each setting that can be changed: by how much a key changes it, and how far it goes.
+_STEPS = {
+    "temperature": (0.1, 0.1, 3.0),
+    "top_k": (10, 1, 500),
+    "typical_p": (0.05, 0.05, 1.0),
+    "muse_damp": (0.1, 0, 2),
+}
+
+
+class WhatIfScreen(Screen[None]):
+    """A candidate as it was, and as it would have been."""
+
+    app: FateApp
+
+    CSS_PATH = "what_if.tcss"
+    BINDINGS = [
+        Binding("left", "select(-1)", "Setting", key_display="← →", id="what-if.left", tooltip="The setting before"),
+        Binding("right", "select(1)", "Setting", show=False, id="what-if.right", tooltip="The next setting"),
+        Binding("up", "change(1)", "Change", key_display="↑ ↓", id="what-if.more", tooltip="More of it"),
+        Binding("down", "change(-1)", "Change", show=False, id="what-if.less", tooltip="Less of it"),
+        Binding("0", "reset", "As it was", id="what-if.reset", tooltip="All settings as they were"),
+        Binding("escape,q,i", "app.pop_screen", "Back", id="what-if.back", tooltip="Back to where you came from"),
+        Binding("question_mark", "app.keys", "Keys", id="what-if.keys", tooltip="Show what every key does"),
+    ]
+
+    def __init__(self, choice: Choice, candidate: Candidate) -> None:
+        super().__init__()
+        self._choice = choice
+        self._was = candidate.written
+        self._settings = candidate.written.settings
+        self._selected = 0
+        self._round = 0  # counts the changes; a text of an earlier one comes too late
+
+    def compose(self) -> ComposeResult:
+        yield Bar("What if", "")
+        yield Static(id="settings", markup=False)
+        with Container(id="texts"):
+            for name, title in (("was", "as it was"), ("would-be", "as it would be")):
+                with VerticalScroll(id=name, can_focus=False) as box:
+                    box.border_title = title
+                    yield Static(markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#was Static", Static).update(harmless(self._was.text.strip()))
+        self._begin()
+
+    def action_select(self, by: int) -> None:
+        self._selected = (self._selected + by) % len(_STEPS)
+        self._show_settings()
+
+    def action_change(self, by: int) -> None:
+        name, (step, least, most) = list(_STEPS.items())[self._selected]
+        now = getattr(self._settings, name)
+        value = round(min(max(now + by * step, least), most), 4)
+        self._settings = replace(self._settings, **{name: type(now)(value)})
+        self._begin()
+
+    def action_reset(self) -> None:
+        self._settings = self._was.settings
+        self._begin()
+
+    def _begin(self) -> None:
+        self._round += 1
+        self._show_settings()
+        self.query_one("#would-be Static", Static).update("")
+        self.query_one(Bar).say("writing …")
+        self._write(self._settings, self._round)
+
+    @work(thread=True, exclusive=True)
+    def _write(self, settings: SamplerSettings, round_: int) -> None:
+        worker, engine = get_current_worker(), self.app.engine
+        assert engine is not None
+        with self.app.engine_in_use:
+            # In the row and beside the neighbours of the first time the arithmetic is the same to the last bit.
+            rows = sorted(self._choice.candidates, key=lambda candidate: candidate.slot)
+            place = next(n for n, row in enumerate(rows) if row.written is self._was)
+            drawn = [settings if n == place else row.written.settings for n, row in enumerate(rows)]
+            generation = engine.generate(self._choice.prompt_ids, drawn, [row.written.seed for row in rows])
+            while not (worker.is_cancelled or generation.rows[place].finish_reason):
+                generation.step()
+                self.post_message(Written(round_, generation.rows[place]))
+
+    def on_written(self, message: Written) -> None:
+        if message.round != self._round:
+            return
+        row, was = message.row, self._was.text.lstrip()
+        text = row.text.removesuffix("\ufffd").lstrip()
+        shorter = min(len(text), len(was))
+        same = next((n for n in range(shorter) if text[n] != was[n]), shorter)
+        # What parted stands out.
+        content = Content.assemble(harmless(text[:same]), (harmless(text[same:]), "bold"))
+        self.query_one("#would-be Static", Static).update(content)
+        if row.finish_reason:
+            self.query_one(Bar).say(self._parted(row))
+
+    def _parted(self, row: Continuation) -> str:
+        pairs = zip(row.output_ids, self._was.output_ids, strict=False)
+        token = next((n for n, (new, old) in enumerate(pairs) if new != old), None)
+        return "the same, token for token" if token is None else f"parted at token {token + 1}"
+
+    def _show_settings(self) -> None:
+        parts: list[Content | tuple[str, str]] = []
+        for number, name in enumerate(_STEPS):
+            value, was = getattr(self._settings, name), getattr(self._was.settings, name)
+            said = f"{name} {value:.4g}" + ("" if value == was else f" (was {was:.4g})")
+            parts.append((f"▶ {said}", "bold reverse") if number == self._selected else (f"  {said}", ""))
+            parts.append(("\n", ""))
+        self.query_one("#settings", Static).update(Content.assemble(*parts[:-1]))

@@ -1,0 +1,64 @@
+import pytest
+from textual.widgets import Static
+
+from fate.engine import load
+from fate.tui.screens.what_if import WhatIfScreen
+from tests.fakes import FakeEngine
+from tests.tui.driving import press, state, until, until_open
+
+
+def said(app):
+    return str(app.screen.query_one("#state", Static).visual)
+
+
+def text(app, name):
+    return str(app.screen.query_one(f"#{name} Static", Static).visual)
+
+
+@pytest.mark.shuffled
+async def test_as_it_was_is_the_same_and_other_settings_part(game, tiny_folders):
+    app = game(load(str(tiny_folders["llama"])))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("right", "i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen) and said(app) != "writing …")
+        assert said(app) == "the same, token for token"
+        assert text(app, "was") == text(app, "would-be").strip()
+        await pilot.press("right", *["down"] * 30)  # top_k of one
+        await until(lambda: "parted at token" in said(app))
+        assert "top_k 1 (was" in str(app.screen.query_one("#settings", Static).visual)
+        assert text(app, "was") != text(app, "would-be").strip()
+        await pilot.press("0")
+        await until(lambda: said(app) == "the same, token for token")
+        await pilot.press("q")
+        await until_open(pilot)
+
+
+async def test_a_past_candidate_is_asked_about_from_the_tree(game, store):
+    engine = FakeEngine()
+    app = game(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await pilot.press("b")
+        await pilot.pause(0.2)
+        await pilot.press("home", "i")  # the opening was not drawn
+        await pilot.press("down", "i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen))
+        first = next(store.choices())
+        await until(lambda: engine.prompts[-1] == first.prompt_ids)
+        assert text(app, "was") == first.candidates[0].written.text.strip()
+
+
+async def test_another_models_candidate_is_not_written_again(game):
+    engine = FakeEngine()
+    app = game(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        from dataclasses import replace
+
+        engine.info = replace(engine.info, weights_sha256="o" * 64)
+        await pilot.press("i")
+        await pilot.pause(0.2)
+        assert not isinstance(app.screen, WhatIfScreen)
+        assert "which one" in state(app)
