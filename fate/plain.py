@@ -131,7 +131,12 @@ class Plain:
 
     def judge(self, store: Store, annotator: str, number: int, rng: Random) -> None:
         """Ask again about choices that were offered before, in any order; no story moves."""
-        ids = [choice_id for (choice_id,) in store.query("SELECT id FROM choice ORDER BY id")]
+        ids = [
+            choice_id
+            for (choice_id,) in store.query(
+                "SELECT h.id FROM choice h JOIN story s ON s.id = h.story_id WHERE s.state <> 'deleted' ORDER BY h.id"
+            )
+        ]
         for choice_id in rng.sample(ids, min(number, len(ids))):
             choice = store.choice(choice_id)
             candidates = rng.sample(choice.candidates, len(choice.candidates))

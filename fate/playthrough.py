@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from fate.core.choice import ByHand, Candidate, Choice, Continuation, Decision, DecisionKind
 from fate.core.story import Path, continued, prompt_window
+from fate.core.text import harmless
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
     from fate.engine import Engine
@@ -120,13 +121,17 @@ class Playthrough:
     def edit(self, choice: Choice, draft: Candidate, text: str, milliseconds: int, *, blind: bool) -> None:
         """Take a candidate in the reader's own words; one that was not changed is chosen.
 
-        Raises ValueError where the text is empty.
+        The white space before the draft stays: it joins the passage to the story. Raises ValueError where the text is
+        empty.
         """
-        text = continued(self.path.text, text)
-        if text == draft.written.text.rstrip():
+        text, original = text.strip(), draft.written.text
+        if not text:
+            raise ValueError("text must not be empty")
+        if text in (original.strip(), harmless(original).strip()):
             self.choose(choice, draft, milliseconds, blind=blind)
         else:
-            self._decide(choice, "edited", milliseconds, blind, by_hand=ByHand(uuid4().hex, text, draft.id))
+            before = original[: len(original) - len(original.lstrip())]
+            self._decide(choice, "edited", milliseconds, blind, by_hand=ByHand(uuid4().hex, before + text, draft.id))
 
     def write(self, choice: Choice, text: str, milliseconds: int, *, blind: bool) -> None:
         """Go on with a passage of the reader's own. Raises ValueError where it is empty."""
@@ -142,7 +147,8 @@ class Playthrough:
         if choice is None:
             return False
         said = self.store.last_said(choice)
-        if said is not None and said.candidate_id in (None, self.path.tip_id):
+        taken = None if choice.parent_id == self.path.tip_id else self.path.tip_id
+        if said is not None and said.kind != "undone" and said.candidate_id == taken:
             self._decide(choice, "undone", 0, blind=False)
         else:
             self.stand(choice.parent_id)
@@ -154,10 +160,10 @@ class Playthrough:
         self.path = self.store.path(self.path.story_id)
 
     def redo(self) -> bool:
-        """Say again what the last undo withdrew. False where nothing was."""
+        """Say again what the last undo withdrew. False where nothing was, or another annotator had said it."""
         choice = self.store.open_choice(self.path.story_id)
         withdrawn = self.store.withdrawn(choice) if choice else None
-        if choice is None or withdrawn is None:
+        if choice is None or withdrawn is None or withdrawn.annotator != self.annotator:
             return False
         self.store.decide(choice, withdrawn)
         self.path = self.store.path(choice.story_id)

@@ -19,6 +19,7 @@ STEPS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # of a story, from one
 ENOUGH = 30  # of anything, to speak of a share of it
 
 
+_KEPT = "h.story_id IN (SELECT id FROM story WHERE state <> 'deleted')"
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -80,6 +81,7 @@ def stats(store: Store) -> Stats:
     for choice_id, annotator, kind, verdict, waited, review in store.query(
         "SELECT d.choice_id, a.name, d.kind, COALESCE(c.draft_id, d.candidate_id, d.kind), d.milliseconds, d.review "
         "FROM decision d JOIN annotator a ON a.id = d.annotator_id LEFT JOIN candidate c ON c.id = d.candidate_id "
+        f"JOIN choice h ON h.id = d.choice_id WHERE {_KEPT} "
         "ORDER BY d.created_at, d.id"
     ):
         said[choice_id, annotator].append((kind, verdict))
@@ -87,7 +89,9 @@ def stats(store: Store) -> Stats:
             milliseconds.append(waited)
     standing = {key: entries[-1] for key, entries in said.items()}
     ((stories, choices, candidates),) = store.query(
-        "SELECT (SELECT count(*) FROM story), (SELECT count(*) FROM choice), (SELECT count(*) FROM candidate)"
+        "SELECT (SELECT count(*) FROM story WHERE state <> 'deleted'), "
+        f"(SELECT count(*) FROM choice h WHERE {_KEPT}), "
+        f"(SELECT count(*) FROM candidate c JOIN choice h ON h.id = c.choice_id WHERE {_KEPT})"
     )
     chosen = _Chosen(store)
     warmth = [chosen.third("temperature", which) for which in range(3)]
@@ -133,7 +137,7 @@ class _Chosen:
             f"SELECT c.id = d.candidate_id, c.position, h.step + 1, {', '.join(f'c.{name}' for name in SETTINGS)} "
             "FROM standing_decision d JOIN choice h ON h.id = d.choice_id "
             "JOIN candidate c ON c.choice_id = h.id AND c.origin = 'generated' "
-            "WHERE d.kind = 'chosen' AND NOT d.review"  # a review shows candidates in other places
+            f"WHERE d.kind = 'chosen' AND NOT d.review AND {_KEPT}"  # a review shows candidates in other places
         )
         table = np.array(list(rows), dtype=float).reshape(-1, len(names))
         self.columns = dict(zip(names, table.T, strict=True))

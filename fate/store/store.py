@@ -243,7 +243,7 @@ class Store:
         """What was said of a choice before it was undone; None where the last word was another."""
         with self._reading() as session:
             said = _said(session, choice.id, review=False)
-        return said[-2] if len(said) > 1 and said[-1].kind == "undone" else None
+        return said[-2] if len(said) > 1 and said[-1].kind == "undone" != said[-2].kind else None
 
     def choices(self, story_id: str | None = None) -> Iterator[core.Choice]:
         """Every choice that was ever offered, or those of one story, in the order of time; one in memory at once."""

@@ -94,7 +94,10 @@ class FateApp(App[None]):
         if theme in self.available_themes:
             self.theme = theme
         self.set_keymap(self.config.keymap)
-        self.theme_changed_signal.subscribe(self, lambda theme: remember(theme=theme.name))
+        worn = self.theme  # what was put on here was not picked
+        self.theme_changed_signal.subscribe(
+            self, lambda theme: remember(theme=theme.name) if theme.name != worn else None
+        )
 
     def stories(self) -> list[StorySummary]:
         """All stories; none, and the app ends, where the database cannot be read."""
@@ -109,9 +112,14 @@ class FateApp(App[None]):
         try:
             story_id = self.store.new_story(opening)
         except FateError as error:
-            self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
+            self.tell_not_kept(error)
         else:
+            if isinstance(self.screen, OpeningsScreen):  # which stays, with what was typed, where nothing was kept
+                self.pop_screen()
             self.show_story(story_id)
+
+    def tell_not_kept(self, error: FateError) -> None:
+        self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
 
     def show_story(self, story_id: str) -> None:
         try:
@@ -120,12 +128,16 @@ class FateApp(App[None]):
             self.fail(error)
 
     def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
-        """Show a candidate under other settings, if the model that wrote it is the one that is loaded."""
-        if self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
+        """Show a candidate under other settings, if the model that wrote it is loaded and not at work."""
+        writing = next(s for s in reversed(self.screen_stack) if isinstance(s, WritingScreen))
+        if not writing.is_open:
+            self.notify("Ask once the candidates are complete.")
+        elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
             self.notify(f"{choice.model.name} wrote this; start fate with that model to ask.", markup=False)
         elif len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > self.engine.context:
             self.notify("This was written after more than the model may read now; raise context.", markup=False)
         else:
+            self.seen_parameters.add(choice.id)
             self.push_screen(WhatIfScreen(choice, candidate))
 
     def fail(self, error: FateError) -> None:

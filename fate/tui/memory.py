@@ -15,7 +15,7 @@ def remembered() -> dict[str, str]:
         found = json.loads((home() / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def remember(**what: str) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from fate.engine import Engine
 
 
+REPAINT = 0.05  # seconds between two messages about streaming text
+
+
 class EngineProgress(Message):
     """What the loading of the model is doing, in a few words."""
 

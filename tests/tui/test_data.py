@@ -37,7 +37,7 @@ async def test_settings_that_win_are_plotted_once_there_is_enough(game, store):
         await to_the_data(pilot)
         assert "█" in shown(app)
         assert "of 96" in shown(app)
-        assert "not enough" in shown(app)  # late steps
+        assert "too few" in shown(app)  # late steps
 
 
 async def test_the_dataset_is_exported_by_one_key_each_time_into_a_new_folder(game, store, tmp_path, monkeypatch):

@@ -236,3 +236,25 @@ async def test_keys_for_a_story_do_nothing_where_there_is_none_marked(game, thre
         await pilot.pause()
         assert isinstance(app.screen, LibraryScreen)
         assert len(titles(app)) == 3
+
+
+async def test_a_title_that_would_steer_the_terminal_is_shown_harmlessly(game, store):
+    store.new_story("\x1b[31mRed.")
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("m")
+        await pilot.pause()
+        assert "\x1b" not in app.screen.query_one(Input).value
+
+
+async def test_an_opening_that_could_not_be_kept_is_still_there(game, monkeypatch):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+
+        def full(self, opening):
+            raise StoreError("The disk is full.")
+
+        monkeypatch.setattr("fate.store.Store.new_story", full)
+        await pilot.press("o", *"Once", "enter")
+        await pilot.pause(0.2)
+        assert app.screen.query_one(Input).value == "Once"

@@ -22,6 +22,9 @@ async def test_the_theme_that_was_picked_is_there_again(store):
     told = app_with(store, theme="nord")
     async with told.run_test():
         assert told.theme == "nord"
+    once_more = app_with(store)
+    async with once_more.run_test():
+        assert once_more.theme == "gruvbox"  # which was picked; the other was only told
 
 
 async def test_a_theme_that_is_not_there_is_one_sentence(store):

@@ -4,7 +4,7 @@ from textual.widgets import Static
 from fate.engine import load
 from fate.tui.screens.what_if import WhatIfScreen
 from tests.fakes import FakeEngine
-from tests.tui.driving import press, state, until, until_open
+from tests.tui.driving import press, state, until, until_open, writing
 
 
 def said(app):
@@ -16,7 +16,7 @@ def text(app, name):
 
 
 @pytest.mark.shuffled
-async def test_as_it_was_is_the_same_and_other_settings_part(game, tiny_folders):
+async def test_as_it_was_is_the_same_and_other_settings_part(game, store, tiny_folders):
     app = game(load(str(tiny_folders["llama"])))
     async with app.run_test(size=(120, 40)) as pilot:
         await until_open(pilot)
@@ -24,14 +24,16 @@ async def test_as_it_was_is_the_same_and_other_settings_part(game, tiny_folders)
         await until(lambda: isinstance(app.screen, WhatIfScreen) and said(app) != "writing …")
         assert said(app) == "the same, token for token"
         assert text(app, "was") == text(app, "would-be").strip()
-        await pilot.press("right", *["down"] * 30)  # top_k of one
+        await pilot.press(*["up"] * 12)  # much warmer
         await until(lambda: "parted at token" in said(app))
-        assert "top_k 1 (was" in str(app.screen.query_one("#settings", Static).visual)
+        assert "(was" in str(app.screen.query_one("#settings", Static).visual)
         assert text(app, "was") != text(app, "would-be").strip()
         await pilot.press("0")
         await until(lambda: said(app) == "the same, token for token")
         await pilot.press("q")
         await until_open(pilot)
+        await press(pilot, "1")
+    assert next(store.choices()).decision.blind is False  # the parameters had been seen
 
 
 async def test_a_past_candidate_is_asked_about_from_the_tree(game, store):
@@ -62,3 +64,29 @@ async def test_another_models_candidate_is_not_written_again(game):
         await pilot.pause(0.2)
         assert not isinstance(app.screen, WhatIfScreen)
         assert "which one" in state(app)
+
+
+async def test_while_candidates_are_written_there_is_no_asking_and_nothing_stands_still(game):
+    app = game(FakeEngine([" word" * 200] * 3, delay=0.02))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: writing(app)._rows)
+        await pilot.press("space", "i", "b")
+        await pilot.pause(0.2)
+        await pilot.press("i", "i", "escape", "space")
+        await until(lambda: "writing" in state(app))
+
+
+async def test_a_model_that_fails_does_not_end_the_game(game, monkeypatch):
+    engine = FakeEngine()
+    app = game(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+
+        def broken(*_):
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(engine, "generate", broken)
+        await pilot.press("i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen) and said(app) == "stopped")
+        await pilot.press("q")
+        await until_open(pilot)

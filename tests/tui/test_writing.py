@@ -2,6 +2,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from textual import events
 from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
@@ -461,8 +462,96 @@ async def test_escape_ends_candidates_where_they_are(game, store):
     app = game(FakeEngine([" word" * 400] * 3, delay=0.02))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await pilot.press("escape")  # meant for the screen before
+        await asyncio.sleep(0.3)
+        assert writing(app)._state == "writing"
         await pilot.press("escape")
         await until_open(pilot)
         (choice,) = store.choices()
         assert {c.written.finish_reason for c in choice.candidates} == {"cancelled"}
         assert choice.decision is None
+
+
+async def test_a_tie_that_did_not_lead_here_is_not_undone(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "t")
+        await pilot.press("b")
+        await until(lambda: not isinstance(app.screen, WritingScreen))
+        await pilot.press("home", "down")
+        await press(pilot, "enter")
+        await press(pilot, "u")
+    assert decisions(store)[0] == "tie"
+
+
+async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
+    app = game(FakeEngine(["\n\nA new day.", " Two.", " Three."]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("e")
+        await pilot.pause(0.2)
+        await press(pilot, "enter")
+        assert page(app) == OPENING + "\n\nA new day."
+        await pilot.press("e", "!")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + "\n\nA new day.\n\nA new day.!"
+    assert decisions(store) == ["chosen", "edited", None]
+
+
+async def test_an_answer_given_while_streaming_is_kept_before_the_screen_is_left(game, store):
+    app = game(FakeEngine([" word" * 60] * 3, delay=0.05))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await asyncio.sleep(0.3)
+        await pilot.press("2", "q")
+        await until(lambda: isinstance(app.screen, LibraryScreen))
+    assert decisions(store) == ["chosen"]
+
+
+async def test_words_that_could_not_be_kept_come_back(game, store, monkeypatch):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+
+        def full(self, choice, decision, by_hand=None):
+            raise StoreError("The disk is full.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "decide", full)
+            await pilot.press("w", *"Mine", "enter")
+            await until(lambda: writing(app)._state == "open" and writing(app)._draft)
+        await pilot.press("w")
+        await until(lambda: not isinstance(app.screen, WritingScreen))
+        assert app.screen.query_one(TextArea).text == "Mine"
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " Mine"
+        assert writing(app)._draft == ""
+
+
+@pytest.mark.parametrize("key", ["e", "w", "b"])
+async def test_a_key_pressed_twice_opens_one_screen(game, key):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for _ in range(2):
+            app.post_message(events.Key(key, key))
+        await pilot.pause(0.3)
+        assert not isinstance(app.screen, WritingScreen)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+
+
+async def test_a_database_that_cannot_be_read_does_not_end_the_game(game, monkeypatch):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+
+        def locked(self, story_id):
+            raise StoreError("It is in use.")
+
+        monkeypatch.setattr(Store, "branches", locked)
+        await pilot.press("b")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, WritingScreen)
+        await press(pilot, "1")

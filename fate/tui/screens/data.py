@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import Worker
 
 from fate.core.errors import FateError
 from fate.tui.widgets.bar import Bar
@@ -43,6 +45,10 @@ class DataScreen(Screen[None]):
         Binding("question_mark", "app.keys", "Keys", id="data.keys", tooltip="Show what every key does"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._exporting: Worker[None] | None = None
+
     def compose(self) -> ComposeResult:
         yield Bar("Your choices", "counting …")
         with VerticalScroll(can_focus=False):
@@ -64,21 +70,25 @@ class DataScreen(Screen[None]):
             self.query_one("#numbers", Static).update(report(found))
             self.query_one(Bar).say(f"{found.choices:,} choices")
 
-    @work(exclusive=True)
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
+        if self._exporting is None or self._exporting.is_finished:
+            self._exporting = self._export()
+
+    @work(thread=True, group="export")
+    def _export(self) -> None:
         from fate.dataset import export
 
         name = f"fate-dataset-{date.today()}"
-        folder = next(f for n in range(1000) if not (f := Path(f"{name}-{n}" if n else name)).exists())
-        self.query_one(Bar).say("exporting …")
+        folder = next(f for n in count() if not (f := Path(f"{name}-{n}" if n else name)).exists())
+        self.app.notify(f"Exporting into {folder} …", markup=False)
         try:
-            exported = await asyncio.to_thread(export, self.app.store, folder)
+            exported = export(self.app.store, folder)
         except FateError as error:
-            self.notify(f"Not exported: {error}", severity="error", markup=False)
+            self.app.notify(f"Not exported: {error}", severity="error", markup=False)
         else:
             rows = ", ".join(f"{n:,} {config}" for config, n in exported.rows.items())
-            self.notify("\n".join([f"{folder.resolve()}: {rows}.", *exported.findings]), timeout=15, markup=False)
-        self.query_one(Bar).say("")
+            said = [f"{folder.resolve()}: {rows}.", *exported.findings]
+            self.app.notify("\n".join(said), timeout=15, markup=False)
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by)
@@ -127,12 +137,12 @@ def _plot(name: str, share: Share) -> str:
 
 def _row(name: str, shares: list[Share]) -> str:
     """Shares side by side, each with a shade."""
-    return f"{name:>14}  " + "  ".join(f"{_cell(share):<22}" for share in shares)
+    return f"{name:>14}  " + "  ".join(f"{_cell(share):<18}" for share in shares).rstrip()
 
 
 def _cell(share: Share) -> str:
     if not share.says_something:
-        return f"not enough ({share.whole:,})"
+        return f"too few ({share.whole:,})"
     part = share.part / share.whole
     shade = _SHADES[min(len(_SHADES) - 1, round(part / _FULL * (len(_SHADES) - 1)))]
-    return f"{shade * 3} {part:.0%} of {share.whole:,}"
+    return f"{shade * 3} {part:.0%} ({share.whole:,})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
@@ -90,13 +91,13 @@ class LibraryScreen(Screen[None]):
             if all(word in story.title.casefold() for word in wanted)
         }
         options = self.query_one(StoryList)
-        marked = self._marked()
+        marked, place = self._marked(), options.highlighted or 1
         options.clear_options()
         options.add_option(Option(Content.styled("+ A new story", "bold"), id="new"))
         options.add_options([Option(_line(story), id=story.id) for story in self._stories.values()])
         ids = ["new", *self._stories]
-        # Enter goes on with the last story, or with the one that was marked before.
-        options.highlighted = ids.index(marked.id) if marked and marked.id in ids else min(1, len(self._stories))
+        # Enter goes on with the story that was marked before, or what took its place; at first, with the last one.
+        options.highlighted = ids.index(marked.id) if marked and marked.id in ids else min(place, len(self._stories))
 
     def _marked(self) -> StorySummary | None:
         option = self.query_one(StoryList).highlighted_option
@@ -130,7 +131,7 @@ class LibraryScreen(Screen[None]):
     @work
     async def action_rename(self) -> None:
         if story := self._marked():
-            title = await self.app.push_screen_wait(LineScreen("Another title", story.title))
+            title = await self.app.push_screen_wait(LineScreen("Another title", harmless(story.title)))
             if title:
                 self._change(lambda: self.app.store.rename(story.id, title))
 
@@ -153,7 +154,7 @@ class LibraryScreen(Screen[None]):
         name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
         try:
             text = self.app.store.path(story.id).text
-            file = next(f for n in range(1000) if not (f := FilePath(f"{name}{f'-{n}' if n else ''}.md")).exists())
+            file = next(f for n in count() if not (f := FilePath(f"{name}{f'-{n}' if n else ''}.md")).exists())
             file.write_text(f"# {story.title}\n\n{text}\n", encoding="utf-8")
         except (FateError, OSError) as error:
             self.notify(f"Not saved: {error}", severity="error", markup=False)
@@ -164,8 +165,9 @@ class LibraryScreen(Screen[None]):
         try:
             change()
         except FateError as error:
-            self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
-        self._list()
+            self.app.tell_not_kept(error)
+        else:
+            self._list()
 
 
 def _line(story: StorySummary) -> Content:

@@ -83,5 +83,4 @@ class OpeningsScreen(Screen[None]):
 
     def _begin(self, opening: str) -> None:
         if self.is_current:  # and not a second key, pressed before the screen could change
-            self.app.pop_screen()
             self.app.begin_story(opening)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Footer, Tree
 from textual.widgets.tree import TreeNode
 
+from fate.core.errors import FateError
 from fate.core.story import Branch, Path
 from fate.core.text import harmless
 from fate.tui.widgets.bar import Bar
@@ -61,7 +64,7 @@ class TreeScreen(Screen[str | None]):
         above = path.tip_id
         while above is not None:
             self._on_path.add(above)
-            above = self._parents[above]
+            above = self._parents.get(above)
 
     def compose(self) -> ComposeResult:
         yield Bar(self._path.title, "● your path · ○ once taken")
@@ -112,11 +115,16 @@ class TreeScreen(Screen[str | None]):
         label = Text(f"{branch.step + 1} {sign} {hand}", style="bold" if on_path else "dim")
         return label.append(_line(branch.text) or "(the end)", style="bold" if on_path else "none")
 
-    def action_what_if(self) -> None:
+    @work(exclusive=True)
+    async def action_what_if(self) -> None:
         node = self.query_one(BranchTree).cursor_node
         if node is None or node.data not in self._parents:
             return
-        choice = self.app.store.choice_of(node.data)
+        try:
+            choice = await asyncio.to_thread(self.app.store.choice_of, node.data)
+        except FateError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
         candidate = next((c for c in choice.candidates if c.id == node.data), None)
         if candidate is None:
             self.query_one(Bar).say("written by hand, not drawn")

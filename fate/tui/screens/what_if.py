@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from textual.worker import get_current_worker
 from fate.core.choice import Candidate, Choice, Continuation
 from fate.core.sampling import SamplerSettings
 from fate.core.text import harmless
-from fate.tui.messages import Written
+from fate.tui.messages import REPAINT, OfferFailed, Written
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class WhatIfScreen(Screen[None]):
         self._choice = choice
         self._was = candidate.written
         self._settings = candidate.written.settings
+        self._steps = dict.fromkeys(_STEPS, 0)  # how often each was changed
         self._selected = 0
         self._round = 0  # counts the changes; a text of an earlier one comes too late
 
@@ -76,13 +78,15 @@ class WhatIfScreen(Screen[None]):
 
     def action_change(self, by: int) -> None:
         name, (step, least, most) = list(_STEPS.items())[self._selected]
-        now = getattr(self._settings, name)
-        value = round(min(max(now + by * step, least), most), 4)
-        self._settings = replace(self._settings, **{name: type(now)(value)})
-        self._begin()
+        was = getattr(self._was.settings, name)
+        value = was + (self._steps[name] + by) * step  # counted from the beginning, so that there and back is the same
+        if least <= value <= most:
+            self._steps[name] += by
+            self._settings = replace(self._settings, **{name: type(was)(value)})
+            self._begin()
 
     def action_reset(self) -> None:
-        self._settings = self._was.settings
+        self._settings, self._steps = self._was.settings, dict.fromkeys(_STEPS, 0)
         self._begin()
 
     def _begin(self) -> None:
@@ -96,15 +100,32 @@ class WhatIfScreen(Screen[None]):
     def _write(self, settings: SamplerSettings, round_: int) -> None:
         worker, engine = get_current_worker(), self.app.engine
         assert engine is not None
-        with self.app.engine_in_use:
+        while not self.app.engine_in_use.acquire(timeout=REPAINT):
+            if worker.is_cancelled:
+                return
+        try:
+            if worker.is_cancelled:
+                return
             # In the row and beside the neighbours of the first time the arithmetic is the same to the last bit.
             rows = sorted(self._choice.candidates, key=lambda candidate: candidate.slot)
             place = next(n for n, row in enumerate(rows) if row.written is self._was)
             drawn = [settings if n == place else row.written.settings for n, row in enumerate(rows)]
             generation = engine.generate(self._choice.prompt_ids, drawn, [row.written.seed for row in rows])
+            painted = 0.0
             while not (worker.is_cancelled or generation.rows[place].finish_reason):
                 generation.step()
-                self.post_message(Written(round_, generation.rows[place]))
+                if generation.rows[place].finish_reason or time.monotonic() - painted >= REPAINT:
+                    painted = time.monotonic()
+                    self.post_message(Written(round_, generation.rows[place]))
+        except Exception as error:  # a model can fail in any way
+            self.post_message(OfferFailed(round_, f"It could not be written: {error!r}."))
+        finally:
+            self.app.engine_in_use.release()
+
+    def on_offer_failed(self, message: OfferFailed) -> None:
+        if message.round == self._round:
+            self.query_one(Bar).say("stopped")
+            self.notify(message.sentence, severity="error", markup=False)
 
     def on_written(self, message: Written) -> None:
         if message.round != self._round:
@@ -122,7 +143,10 @@ class WhatIfScreen(Screen[None]):
     def _parted(self, row: Continuation) -> str:
         pairs = zip(row.output_ids, self._was.output_ids, strict=False)
         token = next((n for n, (new, old) in enumerate(pairs) if new != old), None)
-        return "the same, token for token" if token is None else f"parted at token {token + 1}"
+        if token is not None:
+            return f"parted at token {token + 1}"
+        whole = len(row.output_ids) == len(self._was.output_ids)
+        return "the same, token for token" if whole else "the same as far as it was written"
 
     def _show_settings(self) -> None:
         parts: list[Content | tuple[str, str]] = []

@@ -21,7 +21,7 @@ from fate.core.errors import FateError
 from fate.core.story import Path
 from fate.core.text import harmless
 from fate.playthrough import CANDIDATES, Playthrough
-from fate.tui.messages import Offered, OfferFailed
+from fate.tui.messages import REPAINT, Offered, OfferFailed
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import OPENING, TreeScreen
 from fate.tui.widgets.bar import Bar
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fate.tui.app import FateApp
 
 GRACE = 0.25  # seconds that new candidates are on screen before they take keys
-REPAINT = 0.05  # seconds between two repaints of streaming text
 
 _CHOOSE = "Take this candidate into the story"
 
@@ -96,6 +95,9 @@ class WritingScreen(Screen[None]):
         self._takes_keys = 0.0  # when the grace of these candidates is over
         self._wish: Answer | None = None  # given before the candidates were complete
         self._cut = False  # the candidates shall end where they are
+        self._asking = False  # another screen is about to come, or there
+        self._draft = ""  # a text by hand that could not be kept
+        self._leaving = False  # as soon as an answer is kept
         self._parameters = False  # shown? See on_mount
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
         self._marked = 0
@@ -127,8 +129,13 @@ class WritingScreen(Screen[None]):
             self.query_one(Bar).say(f"{doing} …")
 
     def _begin(self, engine: Engine | None) -> None:
-        if engine is not None and self._playthrough is None:
+        if engine is None or self._playthrough is not None:
+            return
+        try:
             self._playthrough = self.app.playthrough(self._path.story_id)
+        except FateError as error:
+            self.app.fail(error)
+        else:
             self._go_on()
 
     def _enter(self, state: State) -> None:
@@ -148,6 +155,9 @@ class WritingScreen(Screen[None]):
     def _go_on(self) -> None:
         """Show where the story stands, and offer what may follow."""
         assert self._playthrough is not None
+        if self._leaving:
+            self.app.pop_screen()
+            return
         self.workers.cancel_group(self, "offer")
         self._round += 1
         self._path = self._playthrough.path
@@ -191,13 +201,16 @@ class WritingScreen(Screen[None]):
         self._rows, self._choice = message.offer.rows, message.offer.choice
         self._offered = message.offer.choice_id
         self._show_candidates()
-        if self._choice:
+        if self._choice and self._state != "deciding":
             self._enter("open")
             if self._wish:
                 self._answer(self._wish)
 
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._round:
+            if self._wish:
+                self._keep_draft(self._wish.text)
+            self._wish, self._leaving = None, False
             self._enter("failed")
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
 
@@ -231,22 +244,32 @@ class WritingScreen(Screen[None]):
     def action_tie(self) -> None:
         self._give("tie")
 
-    @work
-    async def action_edit(self) -> None:
-        if self._state != "open":
-            return
-        position, text = self._marked, self._rows[self._marked].text.strip()
-        edited = await self.app.push_screen_wait(PassageScreen("In your own words", harmless(text)))
-        if edited is not None:
-            self._give("edited", position, edited)
+    def action_edit(self) -> None:
+        if self._state == "open":
+            text = harmless(self._rows[self._marked].text.strip())
+            self._ask_for_words("edited", PassageScreen("In your own words", text))
+        elif self._state in ("writing", "paused"):
+            self.query_one(Bar).say("edit once they are complete")
+
+    def action_write(self) -> None:
+        if self._rows and self._state in ("writing", "paused", "open") and not self._wish:
+            self._ask_for_words("written", PassageScreen("Your own passage", self._draft))
 
     @work
-    async def action_write(self) -> None:
-        if not self._rows or self._wish:
+    async def _ask_for_words(self, kind: DecisionKind, screen: PassageScreen) -> None:
+        if self._asking:
             return
-        written = await self.app.push_screen_wait(PassageScreen("Your own passage"))
-        if written is not None:
-            self._give("written", text=written)
+        self._asking, round_, position = True, self._round, self._marked
+        words = await self.app.push_screen_wait(screen)
+        self._asking = False
+        if words is not None and not (self._round == round_ and self._give(kind, position, words)):
+            self._keep_draft(words)
+
+    def _keep_draft(self, words: str) -> None:
+        """What was written by hand is not lost with the candidates that it was to answer."""
+        if words:
+            self._draft = words
+            self.notify("Your words are not in the story; w brings them back.", severity="warning")
 
     def action_pause(self) -> None:
         if self._state == "writing":
@@ -255,44 +278,59 @@ class WritingScreen(Screen[None]):
             self._enter("writing")
 
     def action_cut(self) -> None:
-        self._cut = bool(self._rows)
+        if self._state in ("writing", "paused") and self._rows and time.monotonic() >= self._takes_keys:
+            self._cut = True
 
     def action_what_if(self) -> None:
         if self._choice is not None and self._state == "open":
             self.app.show_what_if(self._choice, self._choice.candidates[self._marked])
+        elif self._state in ("writing", "paused"):
+            self.query_one(Bar).say("ask once they are complete")
 
     @work
     async def action_branches(self) -> None:
-        if self._playthrough is None or self._state == "deciding" or self._wish:
+        if self._asking or self._playthrough is None or self._state == "deciding" or self._wish:
             return
-        branches = await asyncio.to_thread(self.app.store.branches, self._path.story_id)
-        target = await self.app.push_screen_wait(TreeScreen(self._path, branches))
+        self._asking = True
+        try:
+            branches = await asyncio.to_thread(self.app.store.branches, self._path.story_id)
+            target = await self.app.push_screen_wait(TreeScreen(self._path, branches))
+        except FateError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        finally:
+            self._asking = False
         if target is not None and target != (self._path.tip_id or OPENING):
 
             def stand(game: Playthrough) -> bool:
                 game.stand(None if target == OPENING else target)
                 return True
 
-            await self._step(stand, "")
+            self._step(stand, "")
 
-    async def action_undo(self) -> None:
-        await self._step(Playthrough.undo, "this is where the story begins")
+    def action_undo(self) -> None:
+        self._step(Playthrough.undo, "this is where the story begins")
 
-    async def action_redo(self) -> None:
-        await self._step(Playthrough.redo, "nothing to say again")
+    def action_redo(self) -> None:
+        self._step(Playthrough.redo, "nothing to say again")
 
+    @work(group="decide")
     async def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
-        """Move back or forth between decisions."""
+        """Move back or forth between decisions; until that is done, no key answers the candidates."""
         if self._playthrough is None or self._state == "deciding" or self._wish:
             return
+        before: State = self._state
+        self._enter("deciding")
         try:
             moved = await asyncio.to_thread(step, self._playthrough)
         except FateError as error:
-            self._tell_not_kept(error)
+            self.app.tell_not_kept(error)
+            moved = None
+        if moved:
+            self._go_on()
         else:
-            if moved:
-                self._go_on()
-            else:
+            self._enter("open" if self._choice else before)
+            if moved is False:
                 self.query_one(Bar).say(impossible)
 
     def _mark(self, position: int) -> None:
@@ -315,21 +353,28 @@ class WritingScreen(Screen[None]):
         self.query(CandidateCard)[self._marked].scroll_relative(y=by)
 
     def action_leave(self) -> None:
-        self.app.pop_screen()
+        """Leave, but not before an answer that was given is kept."""
+        if self._wish or self._state == "deciding":
+            self._leaving = True
+        else:
+            self.app.pop_screen()
 
     # --- writing it down --------------------------------------------------------------------------
 
-    def _give(self, kind: DecisionKind, position: int = 0, text: str = "") -> None:
-        """Answer the candidates on the screen, once they take keys."""
+    def _give(self, kind: DecisionKind, position: int = 0, text: str = "") -> bool:
+        """Answer the candidates on the screen; False while they take no keys."""
         now = time.monotonic()
         if not self._rows or now < self._takes_keys:
-            return
+            return False
         waited, blind = round((now - self._takes_keys) * 1000), self._offered not in self.app.seen_parameters
         answer = Answer(kind, position, text, waited, blind)
         if self._state == "open":
             self._answer(answer)
         elif self._state in ("writing", "paused") and not self._wish:
             self._wish = answer  # the engine ends the candidates where they are, see on_offered
+        else:
+            return False
+        return True
 
     def _answer(self, answer: Answer) -> None:
         assert self._choice is not None
@@ -351,11 +396,11 @@ class WritingScreen(Screen[None]):
         try:
             await asyncio.to_thread(keep[kind], milliseconds, blind=blind)
         except FateError as error:
-            self._tell_not_kept(error)
-            self._wish = None
+            self.app.tell_not_kept(error)
+            self._wish, self._leaving = None, False
+            self._keep_draft(text)
             self._enter("open")
         else:
+            if kind == "written":
+                self._draft = ""
             self._go_on()
-
-    def _tell_not_kept(self, error: FateError) -> None:
-        self.notify(f"Not kept: {error}", severity="error", timeout=60, markup=False)
