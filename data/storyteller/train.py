@@ -70,7 +70,7 @@ class Recipe:
     context: int = 512
     flat_context: int = 256  # while the learning rate is flat: short rows cost a fifth less on a CPU
     batch: int = 8_192  # tokens
-    tokens: int = 14_745_600  # 1,800 steps
+    tokens: int = 27_033_600  # 3,300 steps
     warmup: int = 100  # steps
     decay: float = 0.4  # the last share of the tokens, in which the learning rate falls to zero
     lr_muon: float = 0.02  # 0: no Muon, AdamW for all
