@@ -1,3 +1,4 @@
+import os
 import subprocess
 from dataclasses import replace
 from random import Random
@@ -75,7 +76,10 @@ def test_the_command_replays_the_last_story_or_all(store, tiny_folders, tmp_path
     for arguments, count in ((), 9), ((last[:6],), 9), (("--all",), 15):
         done = run(*arguments, *options)
         assert done.returncode == 0, done.stderr
-        assert done.stdout == f"{count} candidates identical, 0 parted, 0 written by another model\n"
+        *told, summary = done.stdout.splitlines()
+        assert summary == f"{count} candidates identical, 0 parted, 0 written by another model"
+        assert len(told) == count
+        assert all(": identical, " in line for line in told)
     assert run("nothing", *options).stderr.startswith("fate: There is no story whose id begins with 'nothing'")
     other = run("--all", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db"))
     assert other.stdout == "0 candidates identical, 0 parted, 15 written by another model\n"
@@ -100,3 +104,19 @@ def test_a_changed_token_fails_the_command_and_is_named(store, tiny_folders, tmp
     done = run("--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
     assert done.returncode == 1
     assert "step 0 candidate 1: parted after 2 of" in done.stdout
+    assert done.stdout.count(": identical, ") == 5
+
+
+def test_other_threads_are_another_environment_in_which_to_part_is_no_error(store, tiny_folders, tmp_path):
+    play(store, load(str(tiny_folders["llama"])), "12")
+    store.close()
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # one in the tests
+    done = subprocess.run(
+        [FATE, "replay", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(written in another environment)") == 6
