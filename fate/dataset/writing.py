@@ -32,7 +32,6 @@ class ParquetFile:
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
         self._schema = schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", compression_level=1, use_dictionary=texts)
-
         self._thread = ThreadPoolExecutor(1)  # compresses one batch while the next is gathered
         self._writing: Future[None] | None = None
 

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -555,3 +556,17 @@ async def test_a_database_that_cannot_be_read_does_not_end_the_game(game, monkey
         await pilot.pause(0.3)
         assert isinstance(app.screen, WritingScreen)
         await press(pilot, "1")
+
+
+async def test_leaving_during_an_undo_that_finds_nothing_leaves(game, monkeypatch):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+
+        def slow(self):
+            time.sleep(0.3)
+            return False
+
+        monkeypatch.setattr("fate.playthrough.Playthrough.undo", slow)
+        await pilot.press("u", "q")
+        await until(lambda: isinstance(app.screen, LibraryScreen), seconds=3)

@@ -260,8 +260,10 @@ class WritingScreen(Screen[None]):
         if self._asking:
             return
         self._asking, round_, position = True, self._round, self._marked
-        words = await self.app.push_screen_wait(screen)
-        self._asking = False
+        try:
+            words = await self.app.push_screen_wait(screen)
+        finally:
+            self._asking = False
         if words is not None and not (self._round == round_ and self._give(kind, position, words)):
             self._keep_draft(words)
 
@@ -328,6 +330,8 @@ class WritingScreen(Screen[None]):
             moved = None
         if moved:
             self._go_on()
+        elif self._leaving:
+            self.app.pop_screen()
         else:
             self._enter("open" if self._choice else before)
             if moved is False:
