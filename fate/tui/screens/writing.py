@@ -70,7 +70,7 @@ class WritingScreen(Screen[None]):
         Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
         Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
         Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
-        Binding("b", "branches", "Branches", id="writing.branches", tooltip="All that was ever offered, as a tree"),
+        Binding("b", "branches", "Tree", id="writing.branches", tooltip="All that was ever offered, as a tree"),
         Binding("i", "what_if", "What if", show=False, id="writing.what-if", tooltip="Marked one, other settings"),
         Binding("space", "pause", "Pause", show=False, id="writing.pause", tooltip="Stop writing for a while; go on"),
         Binding("escape", "cut", "Cut", show=False, id="writing.cut", tooltip="Candidates end where they are"),
