@@ -88,6 +88,12 @@ def prompt_window(ids: Sequence[int], window: int) -> tuple[int, ...]:
     return tuple(ids[-(window * 3 // 4) :])
 
 
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two texts share at their beginning."""
+    n = min(len(a), len(b))
+    return next((i for i in range(n) if a[i] != b[i]), n)
+
+
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*$|[。！？][」』”’）]*$""")
 _ABBREVIATION = re.compile(r"(?:^|[\s\"'“‘(])(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|Rev|Jr|Sr|vs|No|[A-Z])\.$")
 

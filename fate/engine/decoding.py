@@ -1,15 +1,14 @@
-"""The decode loop: several rows from one prefill, each with its own settings and random stream."""
+"""The decode loop: rows from one or several prompts, each with its own settings and random stream."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from transformers import DynamicCache
 
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
@@ -20,27 +19,49 @@ from fate.engine.warping import Warper, inverse_cdf
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
 
 
+class Decoder(Protocol):
+    """What scores the next tokens of several rows; what it has read stays read from one ``begin`` to the next."""
+
+    device: torch.device
+    several: bool  # can begin with more than one prompt
+
+    def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
+        """Read prompts, and stand ready to write ``rows`` rows of up to ``room`` tokens after each.
+
+        Returns the scores after each prompt, (prompts, vocabulary), and how many tokens of each had been
+        read before.
+        """
+
+    def advance(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Scores (rows, vocabulary) after one more token in each row."""
+
+    def keep(self, rows: slice) -> None:
+        """Go on with some of the rows only."""
+
+    def forget(self) -> None:
+        """Let go of all that was read."""
+
+
 class Engine:
     """A causal language model that writes continuations of a prompt.
 
-    What it has read (keys and values) is kept from one generation to the next: a prompt that begins
-    like any row of the last batch costs only the tokens that follow the common beginning.
-
     Args:
-        model: a transformers causal LM in evaluation mode.
+        decoder: the model.
         tokenizer: its tokenizer.
         info: what to record about both.
         context: the most tokens that a prompt and its continuation may have together.
+        eos_ids: the tokens that end a text.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, info: ModelInfo, context: int) -> None:
+    def __init__(
+        self, decoder: Decoder, tokenizer: Any, info: ModelInfo, context: int, eos_ids: Collection[int]
+    ) -> None:
+        self.decoder = decoder
+        self.tokenizer = tokenizer
         self.info = info
         self.context = context
-        self.model = model
-        self.tokenizer = tokenizer
-        self.eos_ids = _eos_ids(model, tokenizer)
-        self.cache: Any = None
-        self.read: list[list[int]] = []  # for each row of the cache, the tokens in it
+        self.eos_ids = frozenset(eos_ids)
+        self.writing: Batch | None = None  # whose rows the decoder stands in
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text, after the model's own start token if it has one.
@@ -63,99 +84,134 @@ class Engine:
 
         Raises ValueError where the prompt is empty, or leaves no room for what is to be written.
         """
-        longest = max(s.max_new_tokens for s in settings)
-        if not 0 < len(prompt_ids) <= self.context - longest:
-            raise ValueError(
-                f"the prompt must have between 1 and {self.context - longest} tokens "
-                f"(context {self.context}, {longest} to write), not {len(prompt_ids)}"
-            )
-        return Generation(self, tuple(prompt_ids), settings, seeds)
+        return self.generate_each([prompt_ids], [settings], [seeds]).generations[0]
 
-    @torch.inference_mode()
-    def prefill(self, prompt_ids: tuple[int, ...], rows: int) -> tuple[torch.Tensor, int]:
-        """Scores after the prompt, (1, vocabulary), and how many of its tokens were read before.
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Sequence[Sequence[SamplerSettings]],
+        seeds: Sequence[Sequence[int]],
+    ) -> Batch:
+        """As ``generate``, after each of several prompts at once, equally many rows for each.
 
-        Leaves the cache holding the prompt in each of ``rows`` rows.
+        A row comes out as it would alone. Only a decoder that is ``several`` takes more than one prompt.
         """
-        cached = self._keep_common(prompt_ids)
-        unread = torch.tensor([prompt_ids[cached:]], device=self.model.device)
-        scores = self._forward(unread)
-        self.cache.batch_repeat_interleave(rows)
-        self.read = [list(prompt_ids) for _ in range(rows)]
-        return scores, cached
+        longest = max(s.max_new_tokens for each in settings for s in each)
+        for prompt in prompts:
+            if not 0 < len(prompt) <= self.context - longest:
+                raise ValueError(
+                    f"the prompt must have between 1 and {self.context - longest} tokens "
+                    f"(context {self.context}, {longest} to write), not {len(prompt)}"
+                )
+        return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds)
+
+
+class Batch:
+    """Rows after one or several prompts, all of the same length, written a token at a time."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Sequence[tuple[int, ...]],
+        settings: Sequence[Sequence[SamplerSettings]],
+        seeds: Sequence[Sequence[int]],
+    ) -> None:
+        self._engine = engine
+        began = time.monotonic()
+        self.generations = [
+            Generation(self, engine, prompt, s, seed, began)
+            for prompt, s, seed in zip(prompts, settings, seeds, strict=True)
+        ]
+        self._rows_each = len(settings[0])
+        self._warper = Warper([s for each in settings for s in each], engine.decoder.device)
+        room = max(s.max_new_tokens for each in settings for s in each)
+        engine.writing = None
+        scores, cached = engine.decoder.begin(prompts, self._rows_each, room)
+        engine.writing = self
+        for generation, tokens in zip(self.generations, cached, strict=True):
+            generation.cached_tokens = tokens
+        self._scores = scores.repeat_interleave(self._rows_each, 0)
+        self._tokens: list[int] = []  # the last of each row, which the model has not read
+        self._written = 0  # tokens in each row
+
+    @property
+    def done(self) -> bool:
+        return all(generation.done for generation in self.generations)
 
     @torch.inference_mode()
-    def advance(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Scores (rows, vocabulary) after one more token in each row; ``tokens`` is (rows, 1)."""
-        read, self.read = self.read, []
-        scores = self._forward(tokens)
-        self.read = read
-        for row, token in zip(self.read, tokens[:, 0].tolist(), strict=True):
-            row.append(token)
-        return scores
-
-    def _forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        out = self.model(input_ids=tokens, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-        scores: torch.Tensor = out.logits[:, -1]
-        return scores
-
-    def _keep_common(self, prompt_ids: tuple[int, ...]) -> int:
-        """Cut the cache to the one row that shares the longest beginning with the prompt."""
-        # The prompt's last token is always read again: its scores are what the first tokens come from.
-        common, row = max(
-            ((_common_prefix(read, prompt_ids[:-1]), row) for row, read in enumerate(self.read)), default=(0, 0)
+    def step(self) -> None:
+        """Write one more token in every row. Raises RuntimeError once the engine has begun with something else."""
+        if self.done:
+            return
+        if self._engine.writing is not self:
+            raise RuntimeError("the engine has begun with something else")
+        if self._tokens:
+            self._scores = self._engine.decoder.advance(self._tokens)
+        uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
+        logprobs, ranked = self._warper(self._scores, self._written)
+        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64, device=logprobs.device))
+        tokens = ranked.gather(-1, columns)
+        raw = self._scores.float()
+        raw = raw.gather(-1, tokens) - raw.logsumexp(-1, keepdim=True)
+        self._tokens = tokens[:, 0].tolist()
+        self._written += 1
+        drawn = list(
+            zip(
+                self._tokens,
+                uniforms,
+                raw[:, 0].tolist(),
+                logprobs.gather(-1, columns)[:, 0].tolist(),
+                strict=True,
+            )
         )
-        read, self.read = self.read, []  # whatever fails from here on, no row is taken for read
-        if common and all(_can_be_cut(layer, len(read[row])) for layer in self.cache.layers):
-            self.cache.batch_select_indices(torch.tensor([row], device=self.model.device))
-            self.cache.crop(common - len(read[row]))
-            return common
-        self.cache = DynamicCache(config=self.model.config)
-        return 0
+        for i, generation in enumerate(self.generations):
+            generation.extend(drawn[i * self._rows_each : (i + 1) * self._rows_each])
+
+    def keep(self, generation: Generation) -> None:
+        """Go on with one generation only."""
+        if self.generations == [generation] or self._engine.writing is not self:
+            return
+        at = self.generations.index(generation)
+        rows = slice(at * self._rows_each, (at + 1) * self._rows_each)
+        self._engine.decoder.keep(rows)
+        self._scores, self._tokens = self._scores[rows], self._tokens[rows]
+        self._warper = Warper([row.settings for row in generation.rows], self._engine.decoder.device)
+        self.generations = [generation]
 
 
 class Generation:
     """Rows being written after one prompt: ``step()`` until ``done``, read ``rows`` at any time."""
 
     def __init__(
-        self, engine: Engine, prompt_ids: tuple[int, ...], settings: Sequence[SamplerSettings], seeds: Sequence[int]
+        self,
+        batch: Batch,
+        engine: Engine,
+        prompt_ids: tuple[int, ...],
+        settings: Sequence[SamplerSettings],
+        seeds: Sequence[int],
+        began: float,
     ) -> None:
-        self._began = time.monotonic()
+        self._batch = batch
         self._engine = engine
-        self._warper = Warper(settings, engine.model.device)
-        self._streams = [Random(seed) for seed in seeds]
+        self._began = began
         self._paragraph = engine.decode(prompt_ids).rpartition("\n")[2]
+        self.streams = [Random(seed) for seed in seeds]
         self.prompt_ids = prompt_ids
+        self.cached_tokens = 0
         self.rows = [Continuation(s, seed) for s, seed in zip(settings, seeds, strict=True)]
-        scores, self.cached_tokens = engine.prefill(prompt_ids, len(self.rows))
-        self._scores = scores.expand(len(self.rows), -1)
-        self._tokens: torch.Tensor | None = None  # the last sampled tokens, which the model has not read
 
     @property
     def done(self) -> bool:
         return all(row.finish_reason for row in self.rows)
 
-    @torch.inference_mode()
     def step(self) -> None:
-        """Write one more token in every unfinished row."""
-        if self.done:
-            return
-        if self._tokens is not None:
-            self._scores = self._engine.advance(self._tokens)
-        uniforms = [stream.random() for stream in self._streams]
-        t = max(len(row.output_ids) for row in self.rows)
-        logprobs, ranked = self._warper(self._scores, t)
-        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64, device=logprobs.device))
-        self._tokens = ranked.gather(-1, columns)
-        raw = self._scores.float()
-        raw = raw.gather(-1, self._tokens) - raw.logsumexp(-1, keepdim=True)
-        drawn = zip(
-            self._tokens[:, 0].tolist(),
-            uniforms,
-            raw[:, 0].tolist(),
-            logprobs.gather(-1, columns)[:, 0].tolist(),
-            strict=True,
-        )
+        """Write one more token in every unfinished row; those of other prompts beside it are let go."""
+        if not self.done:
+            self._batch.keep(self)
+            self._batch.step()
+
+    def extend(self, drawn: Sequence[tuple[int, float, float, float]]) -> None:
+        """Take in what was drawn for each row: token, uniform, and both log-probabilities."""
         # A finished row goes on in the batch, unseen: its neighbours' arithmetic must not depend on it.
         self.rows = [
             row if row.finish_reason else self._extended(row, *values)
@@ -198,20 +254,3 @@ class Generation:
 
     def _text(self, ids: Sequence[int]) -> str:
         return text_after(self._engine.tokenizer, self.prompt_ids, ids)
-
-
-def _can_be_cut(layer: Any, length: int) -> bool:
-    """Whether a cache layer of this length can lose its last tokens: a full sliding window cannot."""
-    return getattr(layer, "is_croppable", False) and not (layer.is_sliding and length >= layer.sliding_window)
-
-
-def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    n = min(len(a), len(b))
-    return next((i for i in range(n) if a[i] != b[i]), n)
-
-
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    ids: set[int] = set()
-    for source in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
-        ids.update(source if isinstance(source, list) else [] if source is None else [source])
-    return frozenset(ids)

@@ -18,8 +18,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 
 from fate.core.choice import ModelInfo
 from fate.core.errors import FateError
+from fate.engine.checkpoint import tensors
 from fate.engine.decoding import Engine
+from fate.engine.families import UnknownDecoderError, describe
 from fate.engine.fingerprint import fingerprint
+from fate.engine.lean import LeanDecoder
+from fate.engine.reference import TransformersDecoder
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
 LEAST_CONTEXT = 128
@@ -89,7 +93,24 @@ def load(
             f"so its stories would be nonsense; {_ADVICE}."
         )
     progress("taking fingerprints")
-    return Engine(model, tokenizer, _info(source, model), min(context, limit))
+    context = min(context, limit)
+    folder = _folder(source)
+    try:
+        files = sorted(folder.glob("*.safetensors"))
+        decoder = LeanDecoder(
+            describe(json.loads((folder / "config.json").read_text())), tensors(files), "float32", context=context
+        )
+    except UnknownDecoderError as e:
+        print("UNKNOWN", e)
+        decoder = TransformersDecoder(model)
+    return Engine(decoder, tokenizer, _info(source, model), context, _eos_ids(model, tokenizer))
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    ids: set[int] = set()
+    for source in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
+        ids.update(source if isinstance(source, list) else [] if source is None else [source])
+    return frozenset(ids)
 
 
 def load_tokenizer(name: str) -> tuple[Any, str]:

@@ -3,10 +3,11 @@ from random import Random
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
 from fate.core.sampling import SamplerSettings, SettingsRanges
-from fate.engine import load
+from fate.engine import Engine, load
+from fate.engine.reference import TransformersDecoder
 from fate.engine.warping import Warper, inverse_cdf
 from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, save_tiny_model
 
@@ -23,23 +24,37 @@ def write(engine, prompt, drawn=DRAWN, seeds=SEEDS):
 
 
 def forget(engine):
-    engine.cache, engine.read = None, []
+    engine.decoder.forget()
 
 
 @pytest.fixture(params=FAMILIES)
-def engine(request, engines):
-    forget(engines[request.param])
-    return engines[request.param]
+def family(request):
+    return request.param
 
 
-def test_a_row_is_what_the_model_the_settings_and_the_seed_say(engine):
+@pytest.fixture
+def engine(family, engines):
+    forget(engines[family])
+    return engines[family]
+
+
+@pytest.fixture
+def plain(engines, tiny_folders):
+    """The engine of a family that runs through transformers' forward."""
+    old = engines["gpt2"]
+    model = AutoModelForCausalLM.from_pretrained(tiny_folders["gpt2"], dtype=torch.float32).eval()
+    return Engine(TransformersDecoder(model), old.tokenizer, old.info, old.context, old.eos_ids)
+
+
+def test_a_row_is_what_the_model_the_settings_and_the_seed_say(engine, family, tiny_folders):
     """Replays every row from scratch through transformers' plain forward, without a cache."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_folders[family], dtype=torch.float32).eval()
     prompt = engine.encode(OPENING)
     for row in write(engine, prompt).rows:
         assert 0 < len(row.output_ids) <= row.settings.max_new_tokens
         stream, warper = Random(row.seed), Warper([row.settings])
         with torch.inference_mode():
-            scores = engine.model(torch.tensor([prompt + row.output_ids])).logits[0, len(prompt) - 1 : -1]
+            scores = model(torch.tensor([prompt + row.output_ids])).logits[0, len(prompt) - 1 : -1]
         for t, token in enumerate(row.output_ids):
             uniform = stream.random()
             assert row.uniforms[t] == uniform
@@ -143,11 +158,11 @@ def test_a_model_with_a_sliding_window_goes_on_beyond_it(sliding):
 
 def test_three_rows_share_one_reading_of_the_prompt(engine, monkeypatch):
     seen = []
-    forward = engine._forward
-    monkeypatch.setattr(engine, "_forward", lambda tokens: seen.append(tuple(tokens.shape)) or forward(tokens))
+    forward = engine.decoder._forward
+    monkeypatch.setattr(engine.decoder, "_forward", lambda ids, *rest: seen.append(len(ids)) or forward(ids, *rest))
     prompt = engine.encode(OPENING)
     longest = max(len(row.output_ids) for row in write(engine, prompt).rows)
-    assert seen == [(1, len(prompt))] + [(3, 1)] * (longest - 1)
+    assert seen == [len(prompt) - 1, 1] + [3] * (longest - 1)
 
 
 def test_what_looks_like_a_special_token_in_an_opening_is_only_text(engine):
@@ -157,26 +172,26 @@ def test_what_looks_like_a_special_token_in_an_opening_is_only_text(engine):
     assert ids.count(0) == (1 if ids[0] == 0 else 0)
 
 
-class _Scripted(torch.nn.Module):
+class _Scripted:
     """Scores that leave one possible token at each position: what a row must do is known."""
 
-    def __init__(self, model, script, start):
-        super().__init__()
-        self.model, self.script, self.start, self.at = model, script, start, 0
-        self.config, self.generation_config, self.device = model.config, model.generation_config, model.device
+    device, several = torch.device("cpu"), False
 
-    def forward(self, input_ids, past_key_values, **options):
-        out = self.model(input_ids=input_ids, past_key_values=past_key_values, **options)
-        out.logits = torch.full_like(out.logits, -torch.inf)
-        out.logits[..., self.script[self.at]] = 0
-        self.at += 1
-        return out
+    def __init__(self, script):
+        self.script = iter(script)
+
+    def begin(self, prompts, rows, room):
+        return self.advance([0]), [0]
+
+    def advance(self, tokens):
+        scores = torch.full((1, VOCABULARY), -torch.inf)
+        scores[:, next(self.script)] = 0
+        return scores
 
 
 def scripted(engine, text, monkeypatch, eos=False, **settings):
     script = [*engine.tokenizer(text, add_special_tokens=False)["input_ids"], *([0] if eos else [])]
-    forget(engine)
-    monkeypatch.setattr(engine, "model", _Scripted(engine.model, script, len(OPENING)))
+    monkeypatch.setattr(engine, "decoder", _Scripted(script))
     s = replace(SamplerSettings(), **{"min_new_tokens": 3, "max_new_tokens": len(script), **settings})
     return write(engine, engine.encode(OPENING), [s], [1]).rows[0]
 

@@ -1,0 +1,105 @@
+"""Products with a fixed matrix, few rows at a time: what nearly all of a decode pass is spent on.
+
+A pass reads every weight once, so its time is the time of reading them: fewer bytes, less time. The
+kernels that read 16-bit and 8-bit weights beside fp32 activations are FBGEMM's, which PyTorch has on
+x86 only. Their results for one row do not depend on how many rows stand beside it, to the last bit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import torch
+from torch.nn import functional as F
+
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+_CHUNK = 1 << 26  # weights packed at once: the fp32 copy that packing takes is bounded by this
+_LOW = 2.0**12  # what fp16 leaves of an fp32 weight is kept as a second fp16, this many times larger
+
+
+def has_fbgemm() -> bool:
+    """Whether this build of PyTorch has the kernels for 16-bit and 8-bit weights on the CPU."""
+    return bool(torch.backends.quantized.supported_engines and "fbgemm" in torch.backends.quantized.supported_engines)
+
+
+class Linear:
+    """x ↦ x Wᵀ + b for fp32 rows x, with W held in some precision.
+
+    ``float32`` is exact to fp32's own rounding: on x86 a weight is the sum of two fp16 numbers (22
+    significant bits; one number where the checkpoint itself has no more), elsewhere it is fp32.
+    ``float16`` rounds each weight to fp16. ``int8`` rounds weights to 127 steps of their output
+    channel's largest, and each row of x to 127 steps of its own largest entry, so rows stay
+    independent. ``bfloat16`` and every device but the CPU take PyTorch's own product in that type.
+
+    Args:
+        weight: (outputs, inputs), any float type; not kept.
+        bias: (outputs,) or None.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> None:
+        rows = max(1, _CHUNK // weight.shape[1])
+        biases = (None,) * len(weight.split(rows)) if bias is None else bias.split(rows)
+        self._parts = [_part(w, b, precision) for w, b in zip(weight.split(rows), biases, strict=True)]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(rows, inputs) to (rows, outputs)."""
+        if len(self._parts) == 1:
+            return self._parts[0](x)
+        return torch.cat([part(x) for part in self._parts], dim=-1)
+
+
+def _part(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Any:
+    if weight.device.type != "cpu" or precision == "bfloat16" or not has_fbgemm():
+        return _Plain(weight, bias, precision)
+    if precision == "int8":
+        return _Int8(weight.float(), bias)
+    return _Half(weight.float(), bias, exact=precision == "float32")
+
+
+class _Plain:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> None:
+        # Without FBGEMM the CPU has no fast product of narrow weights; the next best is fp32.
+        dtype = torch.float32 if weight.device.type == "cpu" else getattr(torch, precision, torch.bfloat16)
+        self._weight = weight.to(dtype)
+        self._bias = None if bias is None else bias.to(dtype)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self._weight, self._bias)
+
+
+class _Half:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, *, exact: bool) -> None:
+        bias = None if bias is None else bias.float()
+        high = weight.half().clamp(-65504, 65504).float()
+        self._high = torch.ops.quantized.linear_prepack_fp16(high, bias)
+        low = (weight - high) * _LOW
+        self._low = torch.ops.quantized.linear_prepack_fp16(low, None) if exact and bool(low.any()) else None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._high)
+        if self._low is not None:
+            y.add_(torch.ops.quantized.linear_dynamic_fp16(x, self._low), alpha=1 / _LOW)
+        return y
+
+
+class _Int8:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        scale = weight.abs().amax(1).clamp(min=1e-12) / 127
+        with warnings.catch_warnings():  # PyTorch announces that tensors of this type will go one day
+            warnings.simplefilter("ignore", UserWarning)
+            packed = torch.quantize_per_channel(
+                weight, scale, torch.zeros_like(scale, dtype=torch.int64), 0, torch.qint8
+            )
+        self._packed = torch.ops.quantized.linear_prepack(packed, None)
+        self._bias = None if bias is None else bias.float()
+        # The kernel takes one scale for all of x from its least and greatest entry. Rows scaled to a
+        # largest entry of 1, with this row below them, always have the scale of [-1, 1].
+        self._ends = torch.zeros(1, weight.shape[1])
+        self._ends[0, 0], self._ends[0, -1] = 1, -1
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        largest = x.abs().amax(-1, keepdim=True).clamp_(min=1e-12)
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic(torch.cat((x / largest, self._ends)), self._packed, False)
+        y = y[:-1] * largest
+        return y if self._bias is None else y.add_(self._bias)

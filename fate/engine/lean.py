@@ -1,0 +1,427 @@
+"""A decoder's forward pass with nothing in it that writing a story does not need.
+
+Keys and values lie in two parts. The trunk holds what all rows share, and a pass reads it once for all
+of them. A row's tail holds the passage that was chosen last and what the row has written after it: the
+passage joins the trunk one choice later. So the candidates of one choice, and those that are written
+ahead for each of its three answers at once, are computed in the same way, to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from fate.core.story import common_prefix
+from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
+from fate.engine.kernels import Linear, Precision
+
+_READ = 256  # prompt tokens read in one pass
+_SLOTS = 32  # tails have a multiple of this many slots for the passage, and for what is new
+_LEAST = 4  # rows in a product with the trunk; with fewer, the last bits would depend on their number
+
+Tensors = Callable[[str], torch.Tensor | None]  # a checkpoint's tensor by its name
+
+
+@dataclass(slots=True)
+class _Tails:
+    """What rows have beyond the trunk: group after group, each of as many rows."""
+
+    kv: torch.Tensor  # (layers, 2, kv_heads, rows, slots, head_dim)
+    bias: torch.Tensor  # (heads or 1, rows, slots): added to scores; -inf where a row has no token
+    passages: list[list[int]]  # of each row; they end where the new tokens start
+    written: list[list[int]]  # of each row: the new tokens that have been read
+    start: int  # the slot of the first new token
+
+
+class LeanDecoder:
+    """Scores of the next token for several rows that begin with the same text.
+
+    Args:
+        decoder: the arithmetic, see ``families.describe``.
+        tensors: where the weights come from; each is asked for once and let go.
+        precision: of the weights; activations, keys and values are fp32 on the CPU.
+        device: where it all lies.
+        context: the most tokens that a prompt and its continuation may have together.
+
+    Raises UnknownDecoderError where a weight is missing or has another shape than the decoder's. See ``decoding.Decoder``
+    for the methods.
+    """
+
+    several = True
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tensors: Tensors,
+        precision: Precision = "float32",
+        device: torch.device | str = "cpu",
+        context: int = 1024,
+    ) -> None:
+        self.device = torch.device(device)
+        self._decoder = decoder
+        self._weights = _Weights(decoder, tensors, precision, self.device)
+        self._activation = ACTIVATIONS[decoder.activation]
+        self._scale = decoder.head_dim**-0.5
+        self._turns = _turns(decoder, context).to(self.device)
+        self._slopes = _slopes(decoder.heads).to(self.device) if decoder.positions == "alibi" else None
+        shape = (decoder.layers, 2, decoder.kv_heads, context, decoder.head_dim)
+        self._trunk = torch.empty(shape, dtype=self._weights.dtype, device=self.device)
+        self.forget()
+
+    def forget(self) -> None:
+        self._trunk_ids: list[int] = []
+        self._tails: _Tails | None = None
+
+    @torch.inference_mode()
+    def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
+        tails, self._tails = self._tails, None  # whatever fails from here on, no row is taken for read
+        stem = self._stem(prompts, tails)
+        passages, cached = self._settle(prompts, stem, tails)
+        self._tails = self._new_tails(prompts, stem, passages, room)
+        scores = self.advance([prompt[-1] for prompt in prompts])
+        tails = self._tails
+        tails.kv = tails.kv.repeat_interleave(rows, 3)
+        tails.bias = tails.bias.repeat_interleave(rows, 1)
+        tails.passages = [passage for passage in tails.passages for _ in range(rows)]
+        tails.written = [list(written) for written in tails.written for _ in range(rows)]
+        return scores, cached
+
+    @torch.inference_mode()
+    def keep(self, rows: slice) -> None:
+        tails = self._tails
+        assert tails is not None, "nothing has begun"
+        tails.kv = tails.kv[:, :, :, rows].contiguous()
+        tails.bias = tails.bias[:, rows].contiguous()
+        tails.passages, tails.written = tails.passages[rows], tails.written[rows]
+
+    @torch.inference_mode()
+    def advance(self, tokens: Sequence[int]) -> torch.Tensor:
+        tails = self._tails
+        assert tails is not None, "nothing has begun"
+        self._tails = None
+        places = [
+            len(self._trunk_ids) + len(passage) + len(written)
+            for passage, written in zip(tails.passages, tails.written, strict=True)
+        ]
+        slot = tails.start + len(tails.written[0])
+        tails.bias[:, :, slot] = self._bias(torch.tensor(places, device=self.device))
+        x = self._forward(tokens, places, _TailAttention(self, tails, slot))
+        scores: torch.Tensor = self._weights.head(x)
+        for written, token in zip(tails.written, tokens, strict=True):
+            written.append(token)
+        self._tails = tails
+        return scores.float()
+
+    # --- trunk and tails --------------------------------------------------------------------------
+
+    def _stem(self, prompts: Sequence[tuple[int, ...]], tails: _Tails | None) -> int:
+        """How much of the prompts the trunk is to hold.
+
+        Where all of them go on after one passage, that is all up to the passage's end; the last token of a
+        prompt never belongs to it.
+        """
+        shortest = min(map(len, prompts)) - 1
+        for passage in tails.passages if tails else ():
+            begun = (*self._trunk_ids, *passage)
+            if len(begun) <= shortest and all(prompt[: len(begun)] == begun for prompt in prompts):
+                return len(begun)
+        return min(shortest, *(common_prefix(prompts[0], prompt) for prompt in prompts))
+
+    def _settle(
+        self, prompts: Sequence[tuple[int, ...]], stem: int, tails: _Tails | None
+    ) -> tuple[list[torch.Tensor], list[int]]:
+        """Let the trunk hold the first ``stem`` tokens; returns keys and values of each prompt's passage.
+
+        Each is (layers, 2, kv_heads, tokens, head_dim). What any row has read is taken over, the rest is read.
+        """
+        sources = [self._source(prompt[:-1], tails) for prompt in prompts]
+        passages = [self._read_part(tails, row, stem, length) for row, length in sources]
+        row, length = max(sources, key=lambda source: source[1])
+        length = min(length, stem)
+        if length > len(self._trunk_ids):
+            beyond = self._read_part(tails, row, len(self._trunk_ids), length)
+            self._trunk[:, :, :, len(self._trunk_ids) : length] = beyond
+        self._trunk_ids = list(prompts[0][:length])
+        self._read(prompts[0][length:stem])
+        for i, prompt in enumerate(prompts):
+            if (unread := len(prompt) - 1 - stem - passages[i].shape[3]) > 0:
+                end = len(prompt) - 1 - unread
+                self._trunk[:, :, :, stem:end] = passages[i]
+                self._trunk_ids += prompt[stem:end]
+                self._read(prompt[end:-1])
+                passages[i] = self._trunk[:, :, :, stem : len(prompt) - 1].clone()
+                del self._trunk_ids[stem:]
+        return passages, [length for _, length in sources]
+
+    def _source(self, prompt: tuple[int, ...], tails: _Tails | None) -> tuple[int | None, int]:
+        """The row that shares the longest beginning with a prompt (None: the trunk), and its length."""
+        found: tuple[int | None, int] = (None, common_prefix(self._trunk_ids, prompt))
+        if tails and found[1] == len(self._trunk_ids):
+            for row, (passage, written) in enumerate(zip(tails.passages, tails.written, strict=True)):
+                length = found_in_trunk = len(self._trunk_ids)
+                length += common_prefix([*passage, *written], prompt[found_in_trunk:])
+                if length > found[1]:
+                    found = (row, length)
+        return found
+
+    def _read_part(self, tails: _Tails | None, row: int | None, begin: int, end: int) -> torch.Tensor:
+        """Keys and values that a row has from one token of its text to another."""
+        trunk = len(self._trunk_ids)
+        part = self._trunk[:, :, :, begin : max(begin, min(end, trunk))]
+        if tails is None or row is None or end <= trunk:
+            return part.clone()
+        first = tails.start - len(tails.passages[row]) - trunk
+        return torch.cat((part, tails.kv[:, :, :, row, first + max(begin, trunk) : first + end]), dim=3)
+
+    def _new_tails(
+        self, prompts: Sequence[tuple[int, ...]], stem: int, passages: list[torch.Tensor], room: int
+    ) -> _Tails:
+        new = _rounded(room)
+        start = max(new, *(_rounded(passage.shape[3]) for passage in passages))
+        layers, two, kv_heads, _, dim = self._trunk.shape
+        kv = self._trunk.new_zeros((layers, two, kv_heads, len(prompts), start + new, dim))
+        heads = self._decoder.heads if self._slopes is not None else 1
+        bias = torch.full((heads, len(prompts), start + new), -torch.inf, device=self.device, dtype=self._trunk.dtype)
+        for row, passage in enumerate(passages):
+            length = passage.shape[3]
+            kv[:, :, :, row, start - length : start] = passage
+            bias[:, row, start - length : start] = self._bias(torch.arange(stem, stem + length, device=self.device))
+        ids = [list(prompt[stem:-1]) for prompt in prompts]
+        return _Tails(kv, bias, ids, [[] for _ in prompts], start)
+
+    def _read(self, ids: Sequence[int]) -> None:
+        """Read tokens of one text to the end of the trunk."""
+        for begin in range(0, len(ids), _READ):
+            part = ids[begin : begin + _READ]
+            done = len(self._trunk_ids)
+            self._forward(part, range(done, done + len(part)), _TrunkAttention(self, done, len(part)))
+            self._trunk_ids += part
+
+    def _bias(self, places: torch.Tensor) -> torch.Tensor:
+        """What is added to the scores of keys at places in a text, (heads or 1, places): ALiBi, or nothing."""
+        if self._slopes is None:
+            return torch.zeros((1, len(places)), device=self.device, dtype=self._trunk.dtype)
+        return (self._slopes.unsqueeze(1) * places).to(self._trunk.dtype)
+
+    # --- the pass ---------------------------------------------------------------------------------
+
+    def _forward(
+        self, tokens: Sequence[int], places: Sequence[int], attention: _TailAttention | _TrunkAttention
+    ) -> torch.Tensor:
+        """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them."""
+        w, decoder = self._weights, self._decoder
+        at = torch.tensor(places, device=self.device)
+        x = w.embedding[torch.tensor(tokens, device=w.embedding.device)].to(self.device, w.dtype)
+        if w.learned is not None:
+            x = x + w.learned[at]
+        if w.embedding_norm is not None:
+            x = w.embedding_norm(x)
+        turns = self._turns[at].unsqueeze(1) if decoder.positions == "rotary" else None
+        queries_and_keys = decoder.heads + decoder.kv_heads
+        for i, layer in enumerate(w.layers):
+            qkv = layer.qkv(layer.norm1(x)).view(len(tokens), -1, decoder.head_dim)
+            qk, v = qkv[:, :queries_and_keys], qkv[:, queries_and_keys:]
+            if turns is not None:
+                qk = _turned(qk, turns)
+            attended = layer.out(attention(i, qk[:, : decoder.heads], qk[:, decoder.heads :], v))
+            x = x + attended if not decoder.parallel else x
+            up = layer.up(layer.norm2(x))
+            if decoder.gated:
+                gate, up = up.chunk(2, dim=-1)
+                up = self._activation(gate) * up
+            else:
+                up = self._activation(up)
+            x = x + layer.down(up)
+            if decoder.parallel:
+                x = x + attended
+        return w.final_norm(x)
+
+
+class _TailAttention:
+    """Attention of one new token in each row, over the trunk and the row's own tail."""
+
+    def __init__(self, lean: LeanDecoder, tails: _Tails, slot: int) -> None:
+        self._trunk, self._tails, self._slot, self._scale = lean._trunk, tails, slot, lean._scale
+        self._length = len(lean._trunk_ids)
+        rows = len(tails.passages)
+        kv_heads, slots = tails.kv.shape[2], tails.kv.shape[4]
+        self._each = lean._decoder.heads // kv_heads  # queries of a row that share a key
+        queries = rows * self._each
+        self._padding = max(0, _LEAST - queries)
+        self._trunk_bias = lean._bias(torch.arange(self._length, device=lean.device)).unsqueeze(1)
+        self._tail_bias = tails.bias.repeat_interleave(self._each, 1)
+        shape = (kv_heads, queries + self._padding, self._length + slots)
+        self._scores = torch.zeros(shape, dtype=tails.kv.dtype, device=lean.device)
+
+    def __call__(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        rows, heads, dim = q.shape
+        kv_heads, each = k.shape[1], self._each
+        keys, values = self._tails.kv[layer]
+        trunk_keys, trunk_values = self._trunk[layer][:, :, : self._length]
+        keys[:, :, self._slot] = k.transpose(0, 1)
+        values[:, :, self._slot] = v.transpose(0, 1)
+        own = q.view(rows, kv_heads, each, dim).transpose(0, 1).reshape(kv_heads * rows, each, dim)
+        q = own.view(kv_heads, rows * each, dim)
+        padded = F.pad(q, (0, 0, 0, self._padding)) if self._padding else q
+        in_trunk = torch.bmm(padded, trunk_keys.transpose(1, 2))
+        in_tail = torch.bmm(own, keys.flatten(0, 1).transpose(1, 2))
+        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._scores[:, :, : self._length])
+        torch.add(
+            self._tail_bias,
+            in_tail.view(kv_heads, rows * each, -1),
+            alpha=self._scale,
+            out=self._scores[:, : rows * each, self._length :],
+        )
+        weights = self._scores.softmax(-1)
+        from_trunk = torch.bmm(weights[:, :, : self._length], trunk_values)[:, : rows * each]
+        own = weights[:, : rows * each, self._length :].reshape(kv_heads * rows, each, -1)
+        from_tail = torch.bmm(own, values.flatten(0, 1))
+        out = from_trunk.reshape(kv_heads, rows, each, dim) + from_tail.view(kv_heads, rows, each, dim)
+        return out.transpose(0, 1).reshape(rows, heads * dim)
+
+
+class _TrunkAttention:
+    """Attention of several new tokens of one text, over the trunk and one another."""
+
+    def __init__(self, lean: LeanDecoder, done: int, new: int) -> None:
+        self._trunk, self._done, self._scale = lean._trunk, done, lean._scale
+        self._each = lean._decoder.heads // lean._decoder.kv_heads
+        every = torch.arange(done + new, device=lean.device)
+        later = every > every[done:].unsqueeze(1)
+        self._bias = lean._bias(every).unsqueeze(1).masked_fill(later, -torch.inf)
+
+    def __call__(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        end = self._done + len(q)
+        self._trunk[layer, 0, :, self._done : end] = k.transpose(0, 1)
+        self._trunk[layer, 1, :, self._done : end] = v.transpose(0, 1)
+        keys, values = (part[:, :end].repeat_interleave(self._each, 0) for part in self._trunk[layer])
+        out = F.scaled_dot_product_attention(
+            q.transpose(0, 1)[None], keys[None], values[None], attn_mask=self._bias[None], scale=self._scale
+        )
+        return out[0].transpose(0, 1).flatten(1)
+
+
+@dataclass(slots=True)
+class _Layer:
+    norm1: Callable[[torch.Tensor], torch.Tensor]
+    qkv: Linear
+    out: Linear
+    norm2: Callable[[torch.Tensor], torch.Tensor]
+    up: Linear
+    down: Linear
+
+
+class _Weights:
+    """A checkpoint's weights in the forms that the pass takes."""
+
+    def __init__(self, decoder: Decoder, tensors: Tensors, precision: Precision, device: torch.device) -> None:
+        self._decoder, self._tensors, self._precision, self._device = decoder, tensors, precision, device
+        self.dtype = torch.float32 if device.type == "cpu" else getattr(torch, precision)
+        d = decoder
+        self.embedding = self._tensor(f"{d.embedding}.weight", d.vocabulary, d.hidden)
+        if device.type != "cpu":
+            self.embedding = self.embedding.to(device, self.dtype)
+        self.learned = self._own(f"{d.learned_positions}.weight") if d.learned_positions else None
+        self.embedding_norm = self._norm(d.embedding_norm) if d.embedding_norm else None
+        self.layers = [self._layer(d.layer.format(i)) for i in range(d.layers)]
+        self.final_norm = self._norm(d.final_norm)
+        head = self.embedding if d.tied else self._tensor(f"{d.head}.weight", d.vocabulary, d.hidden)
+        self.head = self._linear(head, None if d.tied else self._tensors(f"{d.head}.bias"))
+
+    def _layer(self, at: str) -> _Layer:
+        d = self._decoder
+        hidden, dim = d.hidden, d.head_dim
+        qkv, qkv_bias = self._matrix([at + name for name in d.qkv], (d.heads + 2 * d.kv_heads) * dim, hidden)
+        out, out_bias = self._matrix([at + d.out], hidden, d.heads * dim)
+        up, up_bias = self._matrix([at + name for name in d.up], None, hidden)
+        down, down_bias = self._matrix([at + d.down], hidden, None)
+        return _Layer(
+            norm1=self._norm(at + d.norm1),
+            qkv=self._linear(self._ordered(qkv), None if qkv_bias is None else self._ordered(qkv_bias)),
+            out=self._linear(out, out_bias),
+            norm2=self._norm(at + d.norm2),
+            up=self._linear(up, up_bias),
+            down=self._linear(down, down_bias),
+        )
+
+    def _matrix(
+        self, names: list[str], outputs: int | None, inputs: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(outputs, inputs) and (outputs,) or None: the weights and biases of these names, one below the other."""
+        weights, biases = [], []
+        for name in names:
+            weight = self._tensor(f"{name}.weight")
+            weights.append(weight.t() if self._decoder.fused == "transposed" else weight)
+            if (bias := self._tensors(f"{name}.bias")) is not None:
+                biases.append(bias)
+        weight = torch.cat(weights) if len(weights) > 1 else weights[0]
+        if (outputs or weight.shape[0], inputs or weight.shape[1]) != tuple(weight.shape):
+            raise UnknownDecoderError(f"{names[0]} of shape {tuple(weight.shape)}")
+        return weight, torch.cat(biases) if len(biases) == len(weights) else None
+
+    def _ordered(self, qkv: torch.Tensor) -> torch.Tensor:
+        """The rows of q, k and v head after head, the two dimensions that turn together side by side."""
+        d = self._decoder
+        if d.fused == "by head":
+            qkv = qkv.unflatten(0, (d.heads, 3, d.head_dim)).transpose(0, 1).flatten(0, 2)
+        if not d.rotary_dims:
+            return qkv
+        pairs = torch.arange(d.rotary_dims).view(2, -1).t().flatten()
+        order = torch.cat((pairs, torch.arange(d.rotary_dims, d.head_dim)))
+        turned = (d.heads + d.kv_heads) * d.head_dim
+        qk = qkv[:turned].unflatten(0, (-1, d.head_dim))[:, order].flatten(0, 1)
+        return torch.cat((qk, qkv[turned:]))
+
+    def _norm(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        weight, eps, shape = self._own(f"{name}.weight"), self._decoder.eps, (self._decoder.hidden,)
+        if self._decoder.norm == "rms":
+            return lambda x: F.rms_norm(x, shape, weight, eps)
+        bias = self._own(f"{name}.bias")
+        return lambda x: F.layer_norm(x, shape, weight, bias, eps)
+
+    def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        return Linear(
+            weight.to(self._device), None if bias is None else bias.to(self._device, self.dtype), self._precision
+        )
+
+    def _own(self, name: str) -> torch.Tensor:
+        return self._tensor(name).to(self._device, self.dtype)
+
+    def _tensor(self, name: str, *shape: int) -> torch.Tensor:
+        """Raises UnknownDecoderError where it is missing or misshapen."""
+        found = self._tensors(name)
+        if found is None:
+            raise UnknownDecoderError(f"no weight {name}")
+        if shape and tuple(found.shape) != shape:
+            raise UnknownDecoderError(f"{name} of shape {tuple(found.shape)}")
+        return found
+
+
+def _turned(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """(tokens, heads, dim) with each pair of dimensions turned as a complex number by (tokens, 1, dim / 2)."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+
+
+def _turns(decoder: Decoder, context: int) -> torch.Tensor:
+    """(context, head_dim / 2) complex: where each pair of dimensions stands at each place; 1 where it does not turn."""
+    angles = torch.zeros(context, decoder.head_dim // 2)
+    frequencies = torch.tensor(decoder.rotary_frequencies)
+    angles[:, : len(frequencies)] = torch.arange(context).unsqueeze(1) * frequencies
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def _slopes(heads: int) -> torch.Tensor:
+    """ALiBi's slope of each head (Press et al., 2021, arXiv:2108.12409)."""
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+    slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]
+    return torch.tensor(slopes)
+
+
+def _rounded(slots: int) -> int:
+    return -(-slots // _SLOTS) * _SLOTS
