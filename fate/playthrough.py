@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fate.core.choice import ByHand, Candidate, Choice, Continuation, Decision, DecisionKind
+from fate.core.sampling import SamplerSettings
 from fate.core.story import Path, continued, prompt_window
 from fate.core.text import harmless
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
-    from fate.engine import Engine
-    from fate.policy import UniformPolicy
+    from fate.engine import Engine, Generation
+    from fate.policy import Draw, UniformPolicy
     from fate.store import Store
 
 CANDIDATES = 3
@@ -33,6 +35,20 @@ class Offer:
     choice: Choice | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that is decided before candidates are written: with the model, it says what they will be."""
+
+    prompt_ids: tuple[int, ...]
+    draws: tuple[Draw, ...]
+    seeds: tuple[int, ...]
+    slots: tuple[int, ...]  # which row of the batch stands at which place on the screen
+
+    @property
+    def settings(self) -> tuple[SamplerSettings, ...]:
+        return tuple(draw.settings for draw in self.draws)
+
+
 def shuffled_slots(rng: Random) -> list[int]:
     """Which row of the batch stands at which place on the screen, so that no slot is always read first."""
     return rng.sample(range(CANDIDATES), CANDIDATES)
@@ -44,7 +60,8 @@ class Playthrough:
     Args:
         story_id: a story of ``store``.
         annotator: the name that decisions are kept under.
-        rng: where settings and seeds come from; by default it is seeded by the system.
+        rng: where settings and seeds come from; by default it is seeded by the system. What it yields for a
+            choice depends on the candidate before it alone, not on what was written ahead or in which order.
     """
 
     def __init__(
@@ -62,7 +79,9 @@ class Playthrough:
         self.policy = policy
         self.annotator = annotator
         self.path = store.path(story_id)
-        self._rng = rng or Random()
+        self._key = (rng or Random()).getrandbits(64)
+        self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
+        self._ahead: dict[str, tuple[_Plan, Generation]] = {}  # by the candidate that they would follow
 
     def offer(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Offer]:
         """The candidates where the story stands: those that wait for an answer, or new ones.
@@ -76,35 +95,60 @@ class Playthrough:
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
         choice_id = uuid4().hex
-        draws = self.policy.draw(self._rng, CANDIDATES)
-        settings = [draw.settings for draw in draws]
-        prompt_ids = self._prompt_ids(path, max(s.max_new_tokens for s in settings))
-        seeds = [self._rng.randrange(_SEEDS) for _ in draws]
-        slots = shuffled_slots(self._rng)
-        generation = self.engine.generate(prompt_ids, settings, seeds)
+        plan, generation = self._begin(path)
         while not generation.done:
             generation.step()
             if stop():
                 generation.cancel()
-            yield Offer(choice_id, tuple(generation.rows[slot] for slot in slots))
+            yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
         choice = Choice(
             id=choice_id,
             story_id=path.story_id,
             parent_id=path.tip_id,
             step=len(path.passages),
-            prompt=self.engine.decode(prompt_ids),
-            prompt_ids=prompt_ids,
+            prompt=self.engine.decode(plan.prompt_ids),
+            prompt_ids=plan.prompt_ids,
             cached_tokens=generation.cached_tokens,
             model=self.engine.info,
             candidates=tuple(
                 Candidate(
-                    uuid4().hex, slot, place, True, self.policy.name, draws[slot].log_density, generation.rows[slot]
+                    uuid4().hex,
+                    slot,
+                    place,
+                    True,
+                    self.policy.name,
+                    plan.draws[slot].log_density,
+                    generation.rows[slot],
                 )
-                for place, slot in enumerate(slots)
+                for place, slot in enumerate(plan.slots)
             ),
         )
         self.store.add_choice(choice)
         yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
+
+    def look_ahead(self, choice: Choice, stop: Callable[[], bool]) -> None:
+        """Write what would be offered after each candidate of a choice, until it is written or ``stop`` says so.
+
+        The next ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten, and none
+        of it is kept before it is offered. Does nothing where the model takes one prompt only, or where the story
+        is about to lose its beginning.
+        """
+        open_ended = [c for c in choice.candidates if c.written.finish_reason != "eos"]
+        prompts = [choice.prompt_ids + c.written.kept_ids for c in open_ended]
+        plans = [self._plan(c.written.seed, ids) for c, ids in zip(open_ended, prompts, strict=True)]
+        if not (
+            plans
+            and self.engine.several
+            and choice.model.id == self.engine.info.id
+            and all(plan.prompt_ids == ids for plan, ids in zip(plans, prompts, strict=True))
+        ):
+            return
+        batch = self.engine.generate_each(prompts, [plan.settings for plan in plans], [plan.seeds for plan in plans])
+        self._ahead = {
+            c.id: (plan, generation) for c, plan, generation in zip(open_ended, plans, batch.generations, strict=True)
+        }
+        while not (batch.done or stop()):
+            batch.step()
 
     def choose(self, choice: Choice, candidate: Candidate, milliseconds: int, *, blind: bool) -> None:
         """Take a candidate into the story."""
@@ -182,16 +226,38 @@ class Playthrough:
         self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
         self.path = self.store.path(choice.story_id)
 
-    def _prompt_ids(self, path: Path, room: int) -> tuple[int, ...]:
-        """The story as tokens, as much of its end as leaves ``room`` in the engine's context.
+    def _begin(self, path: Path) -> tuple[_Plan, Generation]:
+        """The candidates that follow a path: those that were written ahead, or new ones."""
+        before = self.store.choice_of(path.tip_id) if path.tip_id else None
+        tip = next((c for c in before.candidates if c.id == path.tip_id), None) if before else None
+        origin = tip.written.seed if tip else path.text
+        ahead, self._ahead = self._ahead, {}
+        if tip and tip.id in ahead and not self._offered[origin] and ahead[tip.id][1].goes_on:
+            plan, generation = ahead[tip.id]
+        else:
+            plan = self._plan(origin, self._ids(path, before, tip))
+            generation = self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds)
+        self._offered[origin] += 1
+        return plan, generation
+
+    def _plan(self, origin: int | str, ids: tuple[int, ...]) -> _Plan:
+        """What is to be offered after a text, which is known by the seed of its last candidate, or by itself."""
+        rng = Random(f"{self._key} {self._offered[origin]} {origin}")
+        draws = tuple(self.policy.draw(rng, CANDIDATES))
+        room = max(draw.settings.max_new_tokens for draw in draws)
+        return _Plan(
+            prompt_ids=prompt_window(ids, self.engine.context - room),
+            draws=draws,
+            seeds=tuple(rng.randrange(_SEEDS) for _ in draws),
+            slots=tuple(shuffled_slots(rng)),
+        )
+
+    def _ids(self, path: Path, before: Choice | None, tip: Candidate | None) -> tuple[int, ...]:
+        """The story as tokens.
 
         Chosen tokens are taken over as they were generated, because other tokens can spell the same
         text. After a text by hand, or one that another tokenizer wrote, the story is encoded anew.
         """
-        ids: tuple[int, ...] | None = None
-        if path.tip_id is not None:
-            before = self.store.choice_of(path.tip_id)
-            chosen = next((c for c in before.candidates if c.id == path.tip_id), None)
-            if chosen and before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
-                ids = before.prompt_ids + chosen.written.kept_ids
-        return prompt_window(ids or self.engine.encode(path.text), self.engine.context - room)
+        if before and tip and before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
+            return before.prompt_ids + tip.written.kept_ids
+        return self.engine.encode(path.text)

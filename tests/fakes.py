@@ -37,12 +37,32 @@ class FakeEngine:
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
 
+    several = True
+
+    def generate_each(self, prompts, settings, seeds) -> FakeBatch:
+        return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])
+
     def generate(self, prompt_ids, settings: Sequence[SamplerSettings], seeds: Sequence[int]) -> FakeGeneration:
         self.prompts.append(tuple(prompt_ids))
         return FakeGeneration(self, len(self.prompts), settings, seeds)
 
 
+class FakeBatch:
+    def __init__(self, generations) -> None:
+        self.generations = generations
+
+    @property
+    def done(self) -> bool:
+        return all(generation.done for generation in self.generations)
+
+    def step(self) -> None:
+        for generation in self.generations:
+            generation.step()
+
+
 class FakeGeneration:
+    goes_on = True
+
     def __init__(self, engine, number, settings, seeds) -> None:
         self.cached_tokens = 0
         self._engine = engine

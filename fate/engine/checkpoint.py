@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -20,18 +22,14 @@ def tensors(files: Sequence[Path]) -> Callable[[str], torch.Tensor | None]:
     found: dict[str, Callable[[], torch.Tensor]] = {}
     for file in files:
         if file.suffix == ".safetensors":
-            opened = safe_open(file, "pt")
-            found |= {name: _reader(opened.get_tensor, name) for name in opened.keys()}  # noqa: SIM118
+            opened: Any = safe_open(file, "pt")
+            found |= {name: partial(opened.get_tensor, name) for name in opened.keys()}  # noqa: SIM118
         else:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-            found |= {name: _reader(state.__getitem__, name) for name in state}
+            found |= {name: partial(state.__getitem__, name) for name in state}
 
     def tensor(name: str) -> torch.Tensor | None:
         read = found.get(name) or found.get(name.partition(".")[2])
         return read() if read else None
 
     return tensor
-
-
-def _reader(read: Callable[[str], torch.Tensor], name: str) -> Callable[[], torch.Tensor]:
-    return lambda: read(name)

@@ -63,6 +63,11 @@ class Engine:
         self.eos_ids = frozenset(eos_ids)
         self.writing: Batch | None = None  # whose rows the decoder stands in
 
+    @property
+    def several(self) -> bool:
+        """Whether ``generate_each`` takes more than one prompt."""
+        return self.decoder.several
+
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text, after the model's own start token if it has one.
 
@@ -94,7 +99,7 @@ class Engine:
     ) -> Batch:
         """As ``generate``, after each of several prompts at once, equally many rows for each.
 
-        A row comes out as it would alone. Only a decoder that is ``several`` takes more than one prompt.
+        A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one.
         """
         longest = max(s.max_new_tokens for each in settings for s in each)
         for prompt in prompts:
@@ -203,6 +208,11 @@ class Generation:
     @property
     def done(self) -> bool:
         return all(row.finish_reason for row in self.rows)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its rows can be completed, because they are, or because the engine has not begun anew."""
+        return self.done or self._engine.writing is self._batch
 
     def step(self) -> None:
         """Write one more token in every unfinished row; those of other prompts beside it are let go."""

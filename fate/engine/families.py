@@ -253,7 +253,8 @@ def _frequencies(config: Mapping[str, Any], dims: int, theta: float) -> tuple[fl
 
 def _llama3(frequency: float, scaling: Mapping[str, Any]) -> float:
     """Llama 3.1's scaling: slow turns are slowed further, fast ones stay, those between are blended."""
-    turns = scaling["original_max_position_embeddings"] * frequency / (2 * math.pi)
+    turns: float = scaling["original_max_position_embeddings"] * frequency / (2 * math.pi)
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    kept = min(1.0, max(0.0, (turns - low) / (high - low)))
-    return (1 - kept) * frequency / scaling["factor"] + kept * frequency
+    kept: float = min(1.0, max(0.0, (turns - low) / (high - low)))
+    slowed: float = frequency / scaling["factor"]
+    return (1 - kept) * slowed + kept * frequency

@@ -8,7 +8,8 @@ x86 only. Their results for one row do not depend on how many rows stand beside 
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch.nn import functional as F
@@ -39,8 +40,8 @@ class Linear:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> None:
         rows = max(1, _CHUNK // weight.shape[1])
-        biases = (None,) * len(weight.split(rows)) if bias is None else bias.split(rows)
-        self._parts = [_part(w, b, precision) for w, b in zip(weight.split(rows), biases, strict=True)]
+        parts = [slice(at, at + rows) for at in range(0, len(weight), rows)]
+        self._parts = [_part(weight[part], None if bias is None else bias[part], precision) for part in parts]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(rows, inputs) to (rows, outputs)."""
@@ -49,7 +50,9 @@ class Linear:
         return torch.cat([part(x) for part in self._parts], dim=-1)
 
 
-def _part(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Any:
+def _part(
+    weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision
+) -> Callable[[torch.Tensor], torch.Tensor]:
     if weight.device.type != "cpu" or precision == "bfloat16" or not has_fbgemm():
         return _Plain(weight, bias, precision)
     if precision == "int8":

@@ -47,8 +47,8 @@ class LeanDecoder:
         device: where it all lies.
         context: the most tokens that a prompt and its continuation may have together.
 
-    Raises UnknownDecoderError where a weight is missing or has another shape than the decoder's. See ``decoding.Decoder``
-    for the methods.
+    Raises UnknownDecoderError where a weight is missing or has another shape than the decoder's. For the methods see
+    ``decoding.Decoder``.
     """
 
     several = True
@@ -367,13 +367,13 @@ class _Weights:
         """The rows of q, k and v head after head, the two dimensions that turn together side by side."""
         d = self._decoder
         if d.fused == "by head":
-            qkv = qkv.unflatten(0, (d.heads, 3, d.head_dim)).transpose(0, 1).flatten(0, 2)
+            qkv = qkv.view(d.heads, 3, d.head_dim, *qkv.shape[1:]).transpose(0, 1).flatten(0, 2)
         if not d.rotary_dims:
             return qkv
         pairs = torch.arange(d.rotary_dims).view(2, -1).t().flatten()
         order = torch.cat((pairs, torch.arange(d.rotary_dims, d.head_dim)))
         turned = (d.heads + d.kv_heads) * d.head_dim
-        qk = qkv[:turned].unflatten(0, (-1, d.head_dim))[:, order].flatten(0, 1)
+        qk = qkv[:turned].view(-1, d.head_dim, *qkv.shape[1:])[:, order].flatten(0, 1)
         return torch.cat((qk, qkv[turned:]))
 
     def _norm(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -403,7 +403,7 @@ class _Weights:
 
 def _turned(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     """(tokens, heads, dim) with each pair of dimensions turned as a complex number by (tokens, 1, dim / 2)."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 from fate.core.choice import ModelInfo
 from fate.core.errors import FateError
 from fate.engine.checkpoint import tensors
-from fate.engine.decoding import Engine
+from fate.engine.decoding import Decoder, Engine
 from fate.engine.families import UnknownDecoderError, describe
 from fate.engine.fingerprint import fingerprint
 from fate.engine.lean import LeanDecoder
@@ -97,7 +97,7 @@ def load(
     folder = _folder(source)
     try:
         files = sorted(folder.glob("*.safetensors"))
-        decoder = LeanDecoder(
+        decoder: Decoder = LeanDecoder(
             describe(json.loads((folder / "config.json").read_text())), tensors(files), "float32", context=context
         )
     except UnknownDecoderError as e:
