@@ -7,6 +7,7 @@ x86 only. Their results for one row do not depend on how many rows stand beside 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
 _CHUNK = 1 << 26  # weights packed at once: the fp32 copy that packing takes is bounded by this
+_EXPONENTS = (-6, 14)  # of the largest weight, for which fp16 numbers are taken as they are
 _LOW = 2.0**12  # what fp16 leaves of an fp32 weight is kept as a second fp16, this many times larger
 
 
@@ -73,17 +75,23 @@ class _Plain:
 
 class _Half:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, *, exact: bool) -> None:
-        bias = None if bias is None else bias.float()
-        high = weight.half().clamp(-65504, 65504).float()
-        self._high = torch.ops.quantized.linear_prepack_fp16(high, bias)
+        # Weights of a size for which fp16 has too little range are packed as multiples of a power of two.
+        exponent = math.frexp(float(weight.abs().max()))[1]
+        self._unit = 1.0 if _EXPONENTS[0] <= exponent <= _EXPONENTS[1] else 2.0**exponent
+        weight = weight / self._unit
+        high = weight.half().float()
+        self._high = torch.ops.quantized.linear_prepack_fp16(high, None)
         low = (weight - high) * _LOW
         self._low = torch.ops.quantized.linear_prepack_fp16(low, None) if exact and bool(low.any()) else None
+        self._bias = None if bias is None else bias.float()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._high)
         if self._low is not None:
             y.add_(torch.ops.quantized.linear_dynamic_fp16(x, self._low), alpha=1 / _LOW)
-        return y
+        if self._unit != 1:
+            y.mul_(self._unit)
+        return y if self._bias is None else y.add_(self._bias)
 
 
 class _Int8:

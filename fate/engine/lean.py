@@ -264,7 +264,7 @@ class _TailAttention:
         trunk_keys, trunk_values = self._trunk[layer][:, :, : self._length]
         keys[:, :, self._slot] = k.transpose(0, 1)
         values[:, :, self._slot] = v.transpose(0, 1)
-        own = q.view(rows, kv_heads, each, dim).transpose(0, 1).reshape(kv_heads * rows, each, dim)
+        own = q.view(rows, kv_heads, each, dim).transpose(0, 1).contiguous().view(-1, each, dim)
         q = own.view(kv_heads, rows * each, dim)
         padded = F.pad(q, (0, 0, 0, self._padding)) if self._padding else q
         in_trunk = torch.bmm(padded, trunk_keys.transpose(1, 2))

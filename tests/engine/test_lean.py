@@ -1,0 +1,271 @@
+"""The lean forward against transformers' own, on random models of every family."""
+
+import json
+from random import Random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
+
+from fate.core.sampling import SettingsRanges
+from fate.engine import Engine, load
+from fate.engine.checkpoint import tensors
+from fate.engine.families import UnknownDecoderError, describe
+from fate.engine.kernels import has_fbgemm
+from fate.engine.lean import LeanDecoder
+from fate.paths import storyteller
+
+VOCABULARY, CONTEXT = 300, 400
+SMALL = {"vocab_size": VOCABULARY, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+CONFIGS = {
+    "llama": LlamaConfig(**SMALL, intermediate_size=96, num_key_value_heads=2),
+    "llama with biases, wide heads, one key for all": LlamaConfig(
+        **SMALL,
+        intermediate_size=96,
+        num_key_value_heads=1,
+        head_dim=32,
+        attention_bias=True,
+        mlp_bias=True,
+        tie_word_embeddings=True,
+    ),
+    "llama 3.1": LlamaConfig(**SMALL, intermediate_size=96, rope_parameters=LLAMA3),
+    "llama, linear positions": LlamaConfig(
+        **SMALL, intermediate_size=96, rope_parameters={"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0}
+    ),
+    "gpt_neox": GPTNeoXConfig(**SMALL, intermediate_size=128),
+    "gpt_neox, one residual after the other": GPTNeoXConfig(
+        **SMALL, intermediate_size=128, use_parallel_residual=False, rotary_pct=1.0
+    ),
+    "bloom": BloomConfig(vocab_size=VOCABULARY, hidden_size=64, n_layer=3, n_head=4),
+    "bloom, six heads": BloomConfig(vocab_size=VOCABULARY, hidden_size=96, n_layer=2, n_head=6),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=64, n_layer=3, n_head=4, n_positions=CONTEXT),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def folder(request, tmp_path_factory):
+    """A model folder with random weights, norms and biases among them."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[request.param])
+    for weight in model.parameters():
+        weight.data.add_(0.1 * torch.randn_like(weight))
+    path = tmp_path_factory.mktemp("lean")
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def oracle(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def scores(texts):
+        with torch.inference_mode():
+            return torch.stack([model(input_ids=torch.tensor([text])).logits[0, -1] for text in texts])
+
+    return scores
+
+
+def lean(folder, precision="float32"):
+    config = json.loads((folder / "config.json").read_text())
+    return LeanDecoder(describe(config), tensors([folder / "model.safetensors"]), precision, context=CONTEXT)
+
+
+def tokens(rng, n):
+    return tuple(rng.randrange(1, VOCABULARY) for _ in range(n))
+
+
+def advance(decoder, rows, rng):
+    """One more random token in each row."""
+    new = tokens(rng, len(rows))
+    scores = decoder.advance(new)
+    return scores, [(*row, token) for row, token in zip(rows, new, strict=True)]
+
+
+def play(decoder, oracle, near):
+    """Everything that a story does to a decoder; every score is compared."""
+    rng = Random(1)
+    prompt = tokens(rng, 150)
+
+    def same(scores, texts):
+        expected = oracle(texts)
+        torch.testing.assert_close(scores, expected, rtol=0, atol=near * float(expected.abs().max()))
+
+    scores, cached = decoder.begin([prompt], 3, 50)
+    same(scores, [prompt])
+    assert cached == [0]
+    rows = [prompt] * 3
+    for _ in range(6):
+        scores, rows = advance(decoder, rows, rng)
+        same(scores, rows)
+
+    written_ahead = [rows[0], rows[1][:-2], rows[2][:-4]]  # candidates end where their sentences do
+    scores, cached = decoder.begin(written_ahead, 3, 50)
+    same(scores, written_ahead)
+    assert cached == [len(text) - 1 for text in written_ahead]
+    rows = [text for text in written_ahead for _ in range(3)]
+    for _ in range(4):
+        scores, rows = advance(decoder, rows, rng)
+        same(scores, rows)
+    decoder.keep(slice(3, 6))
+    scores, rows = advance(decoder, rows[3:6], rng)
+    same(scores, rows)
+
+    chosen = rows[1]
+    scores, cached = decoder.begin([chosen], 3, 50)
+    same(scores, [chosen])
+    assert cached == [len(chosen) - 1]
+    again, _ = decoder.begin([chosen], 2, 50)  # a reroll
+    same(again, [chosen])
+    by_hand = chosen + tokens(rng, 70)
+    scores, cached = decoder.begin([by_hand], 3, 50)
+    same(scores, [by_hand])
+    assert cached == [len(chosen)]
+    undone = by_hand[:100]
+    scores, cached = decoder.begin([undone], 3, 50)
+    same(scores, [undone])
+    assert cached == [len(undone) - 1]
+    cut = by_hand[60:]  # the window has lost the story's beginning
+    scores, cached = decoder.begin([cut], 3, 50)
+    same(scores, [cut])
+    assert cached == [0]
+    decoder.forget()
+    unread = [(*undone, *tokens(rng, 5)), (*undone, *tokens(rng, 9))]
+    scores, cached = decoder.begin(unread, 2, 20)
+    same(scores, unread)
+    one = tokens(rng, 1)
+    scores, _ = decoder.begin([one], 1, 50)
+    same(scores, [one])
+
+
+def test_scores_are_those_of_transformers(folder, oracle):
+    play(lean(folder), oracle, near=1e-5)
+
+
+@pytest.mark.skipif(not has_fbgemm(), reason="this build of PyTorch has no kernels for narrow weights")
+@pytest.mark.parametrize(("precision", "near"), [("float16", 5e-3), ("int8", 0.2)])
+def test_narrow_weights_change_scores_a_little(folder, oracle, precision, near):
+    play(lean(folder, precision), oracle, near)
+
+
+@pytest.mark.skipif(not has_fbgemm(), reason="elsewhere the last bits may depend on the number of rows")
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, precision):
+    rng = Random(2)
+    prompt = tokens(rng, 90)
+    candidates = [prompt + tokens(rng, n) for n in (7, 12, 9)]
+    new = [tokens(rng, 5) for _ in range(9)]
+
+    def after(decoder, prompts, written):
+        begun, _ = decoder.begin(prompts, 3, 50)
+        steps = [decoder.advance([row[t] for row in written]) for t in range(5)]
+        return begun, torch.stack(steps, 1)
+
+    def prepared():
+        decoder = lean(folder, precision)
+        decoder.begin([prompt], 3, 50)
+        longest = max(map(len, candidates))
+        for t in range(len(prompt), longest):
+            decoder.advance([candidate[min(t, len(candidate) - 1)] for candidate in candidates])
+        return decoder
+
+    begun, together = after(prepared(), candidates, new)
+    for i, candidate in enumerate(candidates):
+        alone_begun, alone = after(prepared(), [candidate], new[3 * i : 3 * i + 3])
+        assert torch.equal(begun[i], alone_begun[0])
+        assert torch.equal(together[3 * i : 3 * i + 3], alone)
+
+
+def test_rows_written_ahead_are_what_they_would_have_been():
+    engine = load(str(storyteller()))
+    rng = Random(3)
+
+    def drawn():
+        return SettingsRanges().draw(rng, 3), [rng.randrange(2**62) for _ in range(3)]
+
+    def first(engine):
+        generation = engine.generate(prompt, *begun)
+        while not generation.done:
+            generation.step()
+        return generation.rows
+
+    prompt, begun = engine.encode("Anna kept a lantern in her pocket. One night it went out."), drawn()
+    prompts = [prompt + row.kept_ids for row in first(engine)]
+    settings, seeds = zip(*[drawn() for _ in prompts], strict=True)
+    batch = engine.generate_each(prompts, settings, seeds)
+    while not batch.done:
+        batch.step()
+    for i, ahead in enumerate(batch.generations):
+        engine.decoder.forget()
+        first(engine)
+        alone = engine.generate(prompts[i], settings[i], seeds[i])
+        while not alone.done:
+            alone.step()
+        assert [row.output_ids for row in ahead.rows] == [row.output_ids for row in alone.rows]
+        if has_fbgemm():
+            assert [row.logprobs for row in ahead.rows] == [row.logprobs for row in alone.rows]
+
+
+def test_one_generation_goes_on_where_the_others_beside_it_are_let_go(engines):
+    engine: Engine = engines["llama"]
+    rng = Random(4)
+    prompts = [engine.encode(text) for text in ("The old man looked at the sea.", "The old man ran.")]
+    settings = [SettingsRanges().draw(rng, 3) for _ in prompts]
+    seeds = [(1, 2, 3), (4, 5, 6)]
+
+    def whole():
+        batch = engine.generate_each(prompts, settings, seeds)
+        while not batch.done:
+            batch.step()
+        return batch.generations[1].rows
+
+    expected = whole()
+    batch = engine.generate_each(prompts, settings, seeds)
+    for _ in range(4):
+        batch.step()
+    kept = batch.generations[1]
+    assert kept.goes_on
+    while not kept.done:
+        kept.step()
+    assert [row.output_ids for row in kept.rows] == [row.output_ids for row in expected]
+    assert batch.generations == [kept]
+
+
+def test_rows_that_the_engine_has_left_do_not_go_on(engines):
+    engine = engines["llama"]
+    prompt, settings = engine.encode("The old man looked at the sea."), SettingsRanges().draw(Random(0), 3)
+    left = engine.generate(prompt, settings, (1, 2, 3))
+    left.step()
+    engine.generate(prompt, settings, (4, 5, 6))
+    assert not left.goes_on
+    with pytest.raises(RuntimeError, match="something else"):
+        left.step()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "mamba"},
+        {**CONFIGS["llama"].to_dict(), "quantization_config": {"bits": 4}},
+        {**CONFIGS["llama"].to_dict(), "rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
+        {**CONFIGS["llama"].to_dict(), "hidden_act": "mish"},
+        {**CONFIGS["bloom"].to_dict(), "apply_residual_connection_post_layernorm": True},
+        {**CONFIGS["gpt2"].to_dict(), "scale_attn_by_inverse_layer_idx": True},
+    ],
+)
+def test_what_is_not_described_is_refused_and_not_guessed_at(config):
+    with pytest.raises(UnknownDecoderError):
+        describe(config)
+
+
+def test_a_missing_weight_is_named(folder):
+    config = json.loads((folder / "config.json").read_text())
+    with pytest.raises(UnknownDecoderError, match="no weight"):
+        LeanDecoder(describe(config), lambda name: None)
