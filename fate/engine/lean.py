@@ -20,7 +20,7 @@ from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
 from fate.engine.kernels import Linear, Precision
 
 _READ = 256  # prompt tokens read in one pass
-_SLOTS = 32  # tails have a multiple of this many slots for the passage, and for what is new
+_SLOTS = 16  # tails are as long as they must be, in steps of so many: any finer, and the last bits would differ
 _LEAST = 4  # rows in a product with the trunk; with fewer, the last bits would depend on their number
 
 Tensors = Callable[[str], torch.Tensor | None]  # a checkpoint's tensor by its name
@@ -248,13 +248,15 @@ class _TailAttention:
         self._trunk, self._tails, self._slot, self._scale = lean._trunk, tails, slot, lean._scale
         self._length = len(lean._trunk_ids)
         rows = len(tails.passages)
-        kv_heads, slots = tails.kv.shape[2], tails.kv.shape[4]
+        kv_heads = tails.kv.shape[2]
         self._each = lean._decoder.heads // kv_heads  # queries of a row that share a key
         queries = rows * self._each
         self._padding = max(0, _LEAST - queries)
+        longest = max(len(passage) for passage in tails.passages)
+        self._used = slice((tails.start - longest) // _SLOTS * _SLOTS, _rounded(slot + 1))
         self._trunk_bias = lean._bias(torch.arange(self._length, device=lean.device)).unsqueeze(1)
-        self._tail_bias = tails.bias.repeat_interleave(self._each, 1)
-        shape = (kv_heads, queries + self._padding, self._length + slots)
+        self._tail_bias = tails.bias[:, :, self._used].repeat_interleave(self._each, 1)
+        shape = (kv_heads, queries + self._padding, self._length + self._tail_bias.shape[2])
         self._scores = torch.zeros(shape, dtype=tails.kv.dtype, device=lean.device)
 
     def __call__(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -264,6 +266,7 @@ class _TailAttention:
         trunk_keys, trunk_values = self._trunk[layer][:, :, : self._length]
         keys[:, :, self._slot] = k.transpose(0, 1)
         values[:, :, self._slot] = v.transpose(0, 1)
+        keys, values = keys[:, :, self._used], values[:, :, self._used]
         own = q.view(rows, kv_heads, each, dim).transpose(0, 1).contiguous().view(-1, each, dim)
         q = own.view(kv_heads, rows * each, dim)
         padded = F.pad(q, (0, 0, 0, self._padding)) if self._padding else q
