@@ -13,7 +13,7 @@ import torch
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence
-from fate.engine.spelling import decode, text_after
+from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper, inverse_cdf
 
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
@@ -128,7 +128,7 @@ class Batch:
             for prompt, s, seed in zip(prompts, settings, seeds, strict=True)
         ]
         self._rows_each = len(settings[0])
-        self._warper = Warper([s for each in settings for s in each], engine.decoder.device)
+        self._warper = Warper([s for each in settings for s in each])
         room = max(s.max_new_tokens for each in settings for s in each)
         engine.writing = None
         scores, cached = engine.decoder.begin(prompts, self._rows_each, room)
@@ -154,10 +154,9 @@ class Batch:
             self._scores = self._engine.decoder.advance(self._tokens)
         uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
         logprobs, ranked = self._warper(self._scores, self._written)
-        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64, device=logprobs.device))
+        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
         tokens = ranked.gather(-1, columns)
-        raw = self._scores.float()
-        raw = raw.gather(-1, tokens) - raw.logsumexp(-1, keepdim=True)
+        raw = self._scores.log_softmax(-1).gather(-1, tokens.to(self._scores.device))
         self._tokens = tokens[:, 0].tolist()
         self._written += 1
         drawn = list(
@@ -180,7 +179,7 @@ class Batch:
         rows = slice(at * self._rows_each, (at + 1) * self._rows_each)
         self._engine.decoder.keep(rows)
         self._scores, self._tokens = self._scores[rows], self._tokens[rows]
-        self._warper = Warper([row.settings for row in generation.rows], self._engine.decoder.device)
+        self._warper = Warper([row.settings for row in generation.rows])
         self.generations = [generation]
 
 
@@ -200,6 +199,7 @@ class Generation:
         self._engine = engine
         self._began = began
         self._paragraph = engine.decode(prompt_ids).rpartition("\n")[2]
+        self._text_after = TextAfter(engine.tokenizer, prompt_ids)
         self.streams = [Random(seed) for seed in seeds]
         self.prompt_ids = prompt_ids
         self.cached_tokens = 0
@@ -243,7 +243,7 @@ class Generation:
         )
         if token in self._engine.eos_ids:
             return self._finished(row, "eos", kept=before.kept)
-        text = self._text(row.output_ids)
+        text = self._text_after(row.output_ids)
         row = replace(row, kept=len(row.output_ids), text=text)
         if before.kept >= row.settings.min_new_tokens and ends_sentence(
             self._paragraph + before.text, text[len(before.text) :]
@@ -255,12 +255,9 @@ class Generation:
 
     def _finished(self, row: Continuation, reason: FinishReason, kept: int | None = None) -> Continuation:
         kept = row.kept if kept is None else kept
-        text = self._text(row.output_ids[:kept])
+        text = self._text_after(row.output_ids[:kept])
         while text.endswith(_HALF) and kept:  # never keep half a character
             kept -= 1
-            text = self._text(row.output_ids[:kept])
+            text = self._text_after(row.output_ids[:kept])
         milliseconds = round((time.monotonic() - self._began) * 1000)
         return replace(row, kept=kept, text=text, finish_reason=reason, milliseconds=milliseconds)
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return text_after(self._engine.tokenizer, self.prompt_ids, ids)

@@ -62,11 +62,12 @@ class LeanDecoder:
         context: int = 1024,
     ) -> None:
         self.device = torch.device(device)
+        self.vocabulary = decoder.vocabulary
         self._decoder = decoder
         self._weights = _Weights(decoder, tensors, precision, self.device)
         self._activation = ACTIVATIONS[decoder.activation]
         self._scale = decoder.head_dim**-0.5
-        self._turns = _turns(decoder, context).to(self.device)
+        self._turns = _turns(decoder, context).to(self.device) if decoder.positions == "rotary" else None
         self._slopes = _slopes(decoder.heads).to(self.device) if decoder.positions == "alibi" else None
         shape = (decoder.layers, 2, decoder.kv_heads, context, decoder.head_dim)
         self._trunk = torch.empty(shape, dtype=self._weights.dtype, device=self.device)
@@ -220,14 +221,12 @@ class LeanDecoder:
             x = x + w.learned[at]
         if w.embedding_norm is not None:
             x = w.embedding_norm(x)
-        turns = self._turns[at].unsqueeze(1) if decoder.positions == "rotary" else None
-        queries_and_keys = decoder.heads + decoder.kv_heads
+        turns = None if self._turns is None else self._turns[at]
         for i, layer in enumerate(w.layers):
             qkv = layer.qkv(layer.norm1(x)).view(len(tokens), -1, decoder.head_dim)
-            qk, v = qkv[:, :queries_and_keys], qkv[:, queries_and_keys:]
             if turns is not None:
-                qk = _turned(qk, turns)
-            attended = layer.out(attention(i, qk[:, : decoder.heads], qk[:, decoder.heads :], v))
+                qkv = _turned(qkv, turns)
+            attended = layer.out(attention(i, qkv))
             x = x + attended if not decoder.parallel else x
             up = layer.up(layer.norm2(x))
             if decoder.gated:
@@ -245,67 +244,70 @@ class _TailAttention:
     """Attention of one new token in each row, over the trunk and the row's own tail."""
 
     def __init__(self, lean: LeanDecoder, tails: _Tails, slot: int) -> None:
-        self._trunk, self._tails, self._slot, self._scale = lean._trunk, tails, slot, lean._scale
-        self._length = len(lean._trunk_ids)
-        rows = len(tails.passages)
-        kv_heads = tails.kv.shape[2]
-        self._each = lean._decoder.heads // kv_heads  # queries of a row that share a key
-        queries = rows * self._each
-        self._padding = max(0, _LEAST - queries)
+        self._heads, self._scale = lean._decoder.heads, lean._scale
+        kv_heads, rows = tails.kv.shape[2:4]
+        self._each = self._heads // kv_heads  # queries of a row that share a key
+        self._queries = rows * self._each
+        self._padding = max(0, _LEAST - self._queries)
         longest = max(len(passage) for passage in tails.passages)
-        self._used = slice((tails.start - longest) // _SLOTS * _SLOTS, _rounded(slot + 1))
-        self._trunk_bias = lean._bias(torch.arange(self._length, device=lean.device)).unsqueeze(1)
-        self._tail_bias = tails.bias[:, :, self._used].repeat_interleave(self._each, 1)
-        shape = (kv_heads, queries + self._padding, self._length + self._tail_bias.shape[2])
+        used = slice((tails.start - longest) // _SLOTS * _SLOTS, _rounded(slot + 1))
+        length = len(lean._trunk_ids)
+        # What each layer needs, cut out for all layers at once.
+        self._new = tails.kv[:, :, :, :, slot].unbind()
+        self._keys, self._values = _by_layer(tails.kv[:, :, :, :, used].flatten(2, 3))
+        self._trunk_keys, self._trunk_values = _by_layer(lean._trunk[:, :, :, :length])
+        self._trunk_bias = lean._bias(torch.arange(length, device=lean.device)).unsqueeze(1)
+        self._bias = tails.bias[:, :, used].repeat_interleave(self._each, 1)
+        # Scores, and the weights that follow from them: in the trunk, then in the tail.
+        shape = (kv_heads, self._queries + self._padding, length + self._bias.shape[2])
         self._scores = torch.zeros(shape, dtype=tails.kv.dtype, device=lean.device)
+        self._in_trunk, self._in_tail = self._scores[:, :, :length], self._scores[:, : self._queries, length:]
+        self._weights = torch.empty_like(self._scores)
+        self._of_trunk, self._of_tail = self._weights[:, :, :length], self._weights[:, : self._queries, length:]
 
-    def __call__(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        rows, heads, dim = q.shape
-        kv_heads, each = k.shape[1], self._each
-        keys, values = self._tails.kv[layer]
-        trunk_keys, trunk_values = self._trunk[layer][:, :, : self._length]
-        keys[:, :, self._slot] = k.transpose(0, 1)
-        values[:, :, self._slot] = v.transpose(0, 1)
-        keys, values = keys[:, :, self._used], values[:, :, self._used]
-        own = q.view(rows, kv_heads, each, dim).transpose(0, 1).contiguous().view(-1, each, dim)
-        q = own.view(kv_heads, rows * each, dim)
-        padded = F.pad(q, (0, 0, 0, self._padding)) if self._padding else q
-        in_trunk = torch.bmm(padded, trunk_keys.transpose(1, 2))
-        in_tail = torch.bmm(own, keys.flatten(0, 1).transpose(1, 2))
-        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._scores[:, :, : self._length])
-        torch.add(
-            self._tail_bias,
-            in_tail.view(kv_heads, rows * each, -1),
-            alpha=self._scale,
-            out=self._scores[:, : rows * each, self._length :],
-        )
-        weights = self._scores.softmax(-1)
-        from_trunk = torch.bmm(weights[:, :, : self._length], trunk_values)[:, : rows * each]
-        own = weights[:, : rows * each, self._length :].reshape(kv_heads * rows, each, -1)
-        from_tail = torch.bmm(own, values.flatten(0, 1))
-        out = from_trunk.reshape(kv_heads, rows, each, dim) + from_tail.view(kv_heads, rows, each, dim)
-        return out.transpose(0, 1).reshape(rows, heads * dim)
+    def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
+        """(rows, heads + 2 kv_heads, head_dim) to (rows, heads · head_dim)."""
+        rows, _, dim = qkv.shape
+        self._new[layer].copy_(qkv[:, self._heads :].view(rows, 2, -1, dim).permute(1, 2, 0, 3))
+        q = qkv[:, : self._heads].view(rows, -1, self._each, dim).transpose(0, 1).contiguous()
+        own = q.view(-1, self._each, dim)
+        shared = q.view(-1, self._queries, dim)
+        if self._padding:
+            shared = F.pad(shared, (0, 0, 0, self._padding))
+        in_trunk, in_tail = torch.bmm(shared, self._trunk_keys[layer]), torch.bmm(own, self._keys[layer])
+        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._in_trunk)
+        torch.add(self._bias, in_tail.view(self._in_tail.shape), alpha=self._scale, out=self._in_tail)
+        torch.softmax(self._scores, -1, out=self._weights)
+        out = torch.bmm(self._of_tail.reshape(len(own), self._each, -1), self._values[layer]).view(q.shape)
+        out += torch.bmm(self._of_trunk, self._trunk_values[layer])[:, : self._queries].view(q.shape)
+        return out.transpose(0, 1).reshape(rows, -1)
 
 
 class _TrunkAttention:
     """Attention of several new tokens of one text, over the trunk and one another."""
 
     def __init__(self, lean: LeanDecoder, done: int, new: int) -> None:
-        self._trunk, self._done, self._scale = lean._trunk, done, lean._scale
-        self._each = lean._decoder.heads // lean._decoder.kv_heads
+        self._heads, self._scale = lean._decoder.heads, lean._scale
+        self._each = self._heads // lean._decoder.kv_heads
+        self._new = lean._trunk[:, :, :, done : done + new].unbind()
+        self._read = lean._trunk[:, :, :, : done + new].unbind()
         every = torch.arange(done + new, device=lean.device)
         later = every > every[done:].unsqueeze(1)
-        self._bias = lean._bias(every).unsqueeze(1).masked_fill(later, -torch.inf)
+        self._bias = lean._bias(every).unsqueeze(1).masked_fill(later, -torch.inf).unsqueeze(0)
 
-    def __call__(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        end = self._done + len(q)
-        self._trunk[layer, 0, :, self._done : end] = k.transpose(0, 1)
-        self._trunk[layer, 1, :, self._done : end] = v.transpose(0, 1)
-        keys, values = (part[:, :end].repeat_interleave(self._each, 0) for part in self._trunk[layer])
-        out = F.scaled_dot_product_attention(
-            q.transpose(0, 1)[None], keys[None], values[None], attn_mask=self._bias[None], scale=self._scale
-        )
+    def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
+        """(tokens, heads + 2 kv_heads, head_dim) to (tokens, heads · head_dim)."""
+        tokens, _, dim = qkv.shape
+        self._new[layer].copy_(qkv[:, self._heads :].view(tokens, 2, -1, dim).permute(1, 2, 0, 3))
+        q = qkv[:, : self._heads].transpose(0, 1).unsqueeze(0)
+        k, v = self._read[layer].repeat_interleave(self._each, 1).unsqueeze(1)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias, scale=self._scale)
         return out[0].transpose(0, 1).flatten(1)
+
+
+def _by_layer(kv: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """(layers, 2, heads, tokens, head_dim) to the keys, transposed for a product, and the values of each layer."""
+    return kv[:, 0].transpose(-1, -2).unbind(), kv[:, 1].unbind()
 
 
 @dataclass(slots=True)
@@ -404,17 +406,20 @@ class _Weights:
         return found
 
 
-def _turned(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """(tokens, heads, dim) with each pair of dimensions turned as a complex number by (tokens, 1, dim / 2)."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+def _turned(qkv: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """(tokens, heads, head_dim): pairs of dimensions turned as complex numbers by (tokens, heads, head_dim / 2)."""
+    pairs = torch.view_as_complex(qkv.float().view(*qkv.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(qkv.dtype)
 
 
 def _turns(decoder: Decoder, context: int) -> torch.Tensor:
-    """(context, head_dim / 2) complex: where each pair of dimensions stands at each place; 1 where it does not turn."""
-    angles = torch.zeros(context, decoder.head_dim // 2)
+    """(context, heads + 2 kv_heads, head_dim / 2) complex: where each pair of dimensions of q, k and v stands.
+
+    A pair that does not turn, as those of v, is multiplied by 1.
+    """
+    angles = torch.zeros(context, decoder.heads + 2 * decoder.kv_heads, decoder.head_dim // 2)
     frequencies = torch.tensor(decoder.rotary_frequencies)
-    angles[:, : len(frequencies)] = torch.arange(context).unsqueeze(1) * frequencies
+    angles[:, : -decoder.kv_heads, : len(frequencies)] = torch.outer(torch.arange(context), frequencies).unsqueeze(1)
     return torch.polar(torch.ones_like(angles), angles)
 
 

@@ -14,7 +14,18 @@ def decode(tokenizer: Any, ids: Sequence[int]) -> str:
     return text
 
 
-def text_after(tokenizer: Any, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+class TextAfter:
     """The text that token ids add to a prompt."""
-    tail = tuple(prompt_ids[-_TAIL:])
-    return decode(tokenizer, (*tail, *ids))[len(decode(tokenizer, tail)) :]
+
+    def __init__(self, tokenizer: Any, prompt_ids: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._tail = tuple(prompt_ids[-_TAIL:])
+        self._before = len(decode(tokenizer, self._tail))
+
+    def __call__(self, ids: Sequence[int]) -> str:
+        return decode(self._tokenizer, (*self._tail, *ids))[self._before :]
+
+
+def text_after(tokenizer: Any, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+    """The text that token ids add to a prompt; see TextAfter."""
+    return TextAfter(tokenizer, prompt_ids)(ids)

@@ -1,0 +1,236 @@
+"""How fast the engine writes, beside the ancestor's way: ``python benchmarks/engine.py [SHAPE …]``.
+
+One step is three candidates of 48 tokens after 256 tokens of story. The ancestor calls transformers'
+``generate`` three times in fp32 with the sampling options and the Muse, and reads the whole story each time;
+fate goes on from what it has read. Both have the same random weights at a real model's shape. With ``--rivals
+PYTHON``, llama.cpp and CTranslate2 do the same work in the same run (see ``rivals.py``). Run it alone on the
+machine. The table goes to the terminal and, with all figures, into ``engine.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoTokenizer, LogitsProcessorList
+
+from benchmarks.shapes import SHAPES, random_model, tensors
+from fate import MuseLogitsWarper
+from fate.core.choice import ModelInfo
+from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.engine.decoding import Engine, Generation
+from fate.engine.families import describe
+from fate.engine.kernels import Precision
+from fate.engine.lean import LeanDecoder
+from fate.engine.warping import Warper, inverse_cdf
+from fate.paths import storyteller
+
+TOKENS, CONTEXT, ROWS = 48, 256, 3
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+BYTES = {"float32": 4, "float16": 2, "int8": 1}
+RESULTS = Path(__file__).with_suffix(".json")
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+class WordsOf:
+    """The storyteller's tokenizer for ids of any vocabulary: what decoding costs, without the words."""
+
+    def __init__(self) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(storyteller())
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        text: str = self._tokenizer.decode([i % len(self._tokenizer) for i in ids], **options)
+        return text
+
+
+def drawn(rng: Random) -> tuple[SamplerSettings, ...]:
+    """Settings of a step, for candidates of exactly ``TOKENS`` tokens."""
+    return SettingsRanges(fixed=SamplerSettings(min_new_tokens=TOKENS, max_new_tokens=TOKENS)).draw(rng, ROWS)
+
+
+def story(vocabulary: int, tokens: int, seed: int = 0) -> tuple[int, ...]:
+    rng = Random(seed)
+    return tuple(rng.randrange(10, vocabulary) for _ in range(tokens))
+
+
+def ancestor(model: Any, tokens: int) -> float:
+    """Seconds of one step, the way of the experiment that fate descends from."""
+    prompt = torch.tensor([story(model.config.vocab_size, tokens)])
+    rng = Random(1)
+
+    def step() -> None:
+        for settings in drawn(rng):
+            muse = MuseLogitsWarper(settings.muse_top_k, settings.muse_damp, prompt_length=tokens)
+            model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=True,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                typical_p=settings.typical_p,
+                logits_processor=LogitsProcessorList([muse]),
+                max_new_tokens=TOKENS,
+                min_new_tokens=TOKENS,
+                pad_token_id=0,
+            )
+
+    return timed(step)
+
+
+def write(generation: Generation) -> None:
+    while not generation.done:
+        generation.step()
+
+
+def later_step(engine: Engine, tokens: int, seed: int) -> float:
+    """Seconds from a choice to the last token of the next three candidates, at so many tokens of story."""
+    rng, vocabulary = Random(seed), engine.decoder.vocabulary  # type: ignore[attr-defined]
+
+    def seeds() -> list[int]:
+        return [rng.randrange(2**62) for _ in range(ROWS)]
+
+    before = engine.generate(story(vocabulary, tokens - TOKENS, seed), drawn(rng), seeds())
+    write(before)
+    prompt = before.prompt_ids + before.rows[1].kept_ids
+    return timed(lambda: write(engine.generate(prompt, drawn(rng), seeds())))
+
+
+def passes(engine: Engine, rows: int, repeats: int = 30) -> float:
+    """Median seconds of one pass over so many rows."""
+    decoder = engine.decoder
+    decoder.begin([story(8000, CONTEXT)], rows, TOKENS + 8)
+    return statistics.median(timed(lambda: decoder.advance([5] * rows)) for _ in range(min(repeats, TOKENS)))
+
+
+def sampling(vocabulary: int, repeats: int = 50) -> float:
+    """Median seconds of warping and drawing for one token in each row."""
+    warper, scores = Warper(SettingsRanges().draw(Random(0), ROWS)), torch.randn(ROWS, vocabulary) * 3
+    uniforms = torch.rand(ROWS, dtype=torch.float64)
+
+    def once() -> None:
+        logprobs, ranked = warper(scores, 20)
+        tokens = ranked.gather(-1, inverse_cdf(logprobs, uniforms))
+        (scores.gather(-1, tokens) - scores.logsumexp(-1, keepdim=True)).tolist()
+
+    return statistics.median(timed(once) for _ in range(repeats))
+
+
+def bandwidth() -> float:
+    """Bytes a second that a sum over much more memory than the caches reads."""
+    much = torch.ones(1 << 28)
+    much.sum()
+    return much.numel() * 4 / min(timed(much.sum) for _ in range(5))
+
+
+def measure(shape: str, precisions: list[Precision], repeats: int, growth: bool, rivals: str | None) -> dict[str, Any]:
+    model = random_model(shape)
+    config = model.config.to_dict()
+    weights = sum(w.numel() for w in model.parameters())
+    print(f"\n{shape}: {weights / 1e6:.0f} million weights", flush=True)
+    result: dict[str, Any] = {"weights": weights, "ancestor": [], "fate": {}}
+    ancestor(model, CONTEXT)
+    result["ancestor"] = [ancestor(model, CONTEXT) for _ in range(repeats)]
+    line("ancestor, fp32", result["ancestor"], result["ancestor"])
+    if growth:
+        result["ancestor_growth"] = [ancestor(model, tokens) for tokens in (100, 1000)]
+    info = ModelInfo("bench", "bench", shape, "", "", "", "cpu", torch.get_num_threads(), "{}")
+    sampled = sampling(model.config.vocab_size)
+    for precision in precisions:
+        began = time.perf_counter()
+        decoder = LeanDecoder(describe(config), tensors(model), precision, context=1200)
+        loading = time.perf_counter() - began
+        engine = Engine(decoder, WordsOf(), info, 1200, eos_ids=())
+        later_step(engine, CONTEXT, 0)
+        steps = [later_step(engine, CONTEXT, seed) for seed in range(repeats)]
+        three, nine = passes(engine, 3), passes(engine, 9)
+        found = {
+            "steps": steps,
+            "pass_of_3": three,
+            "pass_of_9": nine,
+            "sampling": sampled,
+            "packing": loading,
+            "floor": weights * BYTES[precision] / bandwidth() * TOKENS,
+        }
+        if growth:
+            found["growth"] = [
+                statistics.median(later_step(engine, tokens, seed) for seed in range(repeats)) for tokens in (100, 1000)
+            ]
+        result["fate"][precision] = found
+        line(f"fate, {precision}", steps, result["ancestor"], found)
+        del decoder, engine
+        gc.collect()
+    if rivals:
+        with tempfile.TemporaryDirectory() as folder:
+            script = str(Path(__file__).with_name("rivals.py"))
+            del model
+            gc.collect()
+            subprocess.run([sys.executable, script, "--prepare", shape, folder], check=True)
+            said = subprocess.run([rivals, script, shape, folder], check=True, capture_output=True, text=True).stdout
+        result["rivals"] = json.loads(said.splitlines()[-1])
+        for name, seconds in result["rivals"].items():
+            if isinstance(seconds, list):
+                line(name, seconds, result["ancestor"])
+    return result
+
+
+def line(name: str, seconds: list[float], base: list[float], found: dict[str, Any] | None = None) -> None:
+    middle = statistics.median(seconds)
+    ratio = statistics.median(base) / middle
+    said = f"  {name:22} {middle:8.3f} s ({min(seconds):.3f}-{max(seconds):.3f})  {ratio:6.1f}x"
+    if found:
+        said += (
+            f"  pass of 3 {found['pass_of_3'] * 1e3:.1f} ms, of 9 {found['pass_of_9'] / found['pass_of_3']:.2f}x, "
+            f"sampling {found['sampling'] / found['pass_of_3']:.1%}, {middle / found['floor']:.1f} floors"
+        )
+        if "growth" in found:
+            said += f", 1,000 against 100 tokens {found['growth'][1] / found['growth'][0]:.2f}x"
+    print(said, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shapes", nargs="*", default=list(SHAPES), metavar="SHAPE", help=", ".join(SHAPES))
+    parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only these (default: all)")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-growth", action="store_true", help="leave out steps at 100 and 1,000 tokens")
+    parser.add_argument("--rivals", metavar="PYTHON", help="a Python that has llama-cpp-python and ctranslate2")
+    arguments = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = {"cpu": _cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    for shape in arguments.shapes:
+        results[shape] = measure(
+            shape,
+            arguments.precision or list(PRECISIONS),
+            arguments.repeats,
+            not arguments.no_growth,
+            arguments.rivals,
+        )
+        RESULTS.write_text(json.dumps(results, indent=1))
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((said.partition(": ")[2] for said in lines if said.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()
