@@ -215,7 +215,7 @@ def main() -> None:
     arguments = parser.parse_args()
     transformers.logging.set_verbosity_error()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = {"cpu": _cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    results["machine"] = {"cpu": cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     for shape in arguments.shapes:
         results[shape] = measure(
             shape,
@@ -227,7 +227,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(results, indent=1))
 
 
-def _cpu() -> str:
+def cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((said.partition(": ")[2] for said in lines if said.startswith("model name")), platform.processor())
 
