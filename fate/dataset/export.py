@@ -128,7 +128,7 @@ def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[
             rows = choices(batch)
             for name in set(names):
                 own = rows if names.count(name) == len(names) else rows.filter(pa.array([name == n for n in names]))
-                splits["choices", name].write(own)
+                splits["choices", name].add_choices(own)
         if trainers := [config for config in configs if config != "choices"]:
             for name, record in zip(names, batch.records(), strict=True):
                 for config in trainers:

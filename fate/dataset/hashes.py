@@ -11,7 +11,7 @@ import numpy as np
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
-_IN_MEMORY = 1 << 19  # hashes that are sorted at once
+_IN_MEMORY = 1 << 18  # hashes that are sorted at once
 
 
 def digests(texts: Iterable[str]) -> Numbers:

@@ -13,13 +13,15 @@ import pyarrow.parquet as pq
 
 from fate.store.records import Row
 
-_BATCH = 4000  # rows for trainers; not fewer, since the footer of a Parquet file grows in memory with every batch
+# Rows that are written at once: a choice takes some 20 kB with its tensors, a row for trainers a tenth of that. Not
+# fewer, since the footer of a Parquet file grows in memory with every batch.
+_CHOICES, _ROWS = 500, 4000
 
 
 class Writer(Protocol):
     """A file that rows are added to."""
 
-    def write(self, rows: pa.RecordBatch) -> None: ...
+    def write(self, rows: pa.Table) -> None: ...
     def close(self) -> None: ...
 
 
@@ -32,9 +34,9 @@ class ParquetFile:
         self._thread = ThreadPoolExecutor(1)  # compresses rows while the next are gathered
         self._writing: Future[None] | None = None
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: pa.Table) -> None:
         self._wait()
-        self._writing = self._thread.submit(self._writer.write_batch, rows)
+        self._writing = self._thread.submit(self._writer.write_table, rows)
 
     def close(self) -> None:
         self._wait()
@@ -52,7 +54,7 @@ class JsonLines:
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self._file = file.open("w", encoding="utf-8")
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: pa.Table) -> None:
         self._file.writelines(_json(row) + "\n" for row in rows.to_pylist())
 
     def close(self) -> None:
@@ -68,7 +70,7 @@ class Csv:
         self._nested = [pa.types.is_nested(field.type) for field in schema]
         self._writer.writerow(schema.names)
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: pa.Table) -> None:
         for row in rows.to_pylist():
             values = zip(row.values(), self._nested, strict=True)
             self._writer.writerow([_json(value) if nested else value for value, nested in values])
@@ -92,16 +94,30 @@ class Split:
         self.file = folder / config / f"{name}.{file_format}"
         self._format, self._schema = FORMATS[file_format], schema
         self._writer: Writer | None = None
+        self._choices: list[pa.RecordBatch] = []
         self._waiting: list[Row] = []
 
-    def add(self, row: Row) -> None:
-        """A row with the columns of the schema at least; it is written with others."""
-        self._waiting.append(row)
-        if len(self._waiting) == _BATCH:
-            self._flush()
+    def add_choices(self, rows: pa.RecordBatch) -> None:
+        """Rows of the schema as one batch."""
+        self._choices.append(rows)
+        if sum(batch.num_rows for batch in self._choices) >= _CHOICES:
+            self._write(pa.Table.from_batches(self._choices))
+            self._choices.clear()
 
-    def write(self, rows: pa.RecordBatch) -> None:
-        """Rows of the schema."""
+    def add(self, row: Row) -> None:
+        """A row with the columns of the schema at least."""
+        self._waiting.append(row)
+        if len(self._waiting) == _ROWS:
+            self._write(pa.Table.from_pylist(self._waiting, self._schema))
+            self._waiting.clear()
+
+    def close(self) -> None:
+        self._write(pa.Table.from_batches(self._choices, self._schema))
+        self._write(pa.Table.from_pylist(self._waiting, self._schema))
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, rows: pa.Table) -> None:
         if not rows.num_rows:
             return
         if self._writer is None:
@@ -109,15 +125,6 @@ class Split:
             self._writer = self._format(self.file, self._schema)
         self._writer.write(rows)
         self.rows += rows.num_rows
-
-    def close(self) -> None:
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-
-    def _flush(self) -> None:
-        self.write(pa.RecordBatch.from_pylist(self._waiting, self._schema))
-        self._waiting.clear()
 
 
 def _json(value: Any) -> str:
