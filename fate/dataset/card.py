@@ -117,7 +117,8 @@ class Counts:
             self.decisions[decision["kind"]] += 1
             self.annotators[decision["annotator"]] += 1
             self.blind += decision["blind"]
-            if decision["kind"] == "chosen" and not decision["review"]:  # those are of choices that count already
+        for decision in batch.standing(reviews=False):  # those are of choices that count already
+            if decision["kind"] == "chosen":
                 self.positions[place[decision["candidate_id"]] + 1] += 1
 
 

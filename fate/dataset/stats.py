@@ -199,15 +199,18 @@ def _agreement(pairs: _Pairs) -> Agreement:
 class _Chosen:
     """The candidates of choices of which one was chosen in play, in columns.
 
-    Reviews are of choices that count already.
+    Reviews are of choices that count already, and what was said in play counts whatever a review said later.
     """
 
     def __init__(self, store: Store) -> None:
         rows = store.query(
             f"SELECT c.id = d.candidate_id, c.position, h.step + 1, {', '.join(f'c.{name}' for name in SETTINGS)} "
-            "FROM standing_decision d CROSS JOIN choice h ON h.id = d.choice_id "
+            "FROM decision d CROSS JOIN choice h ON h.id = d.choice_id "
             "CROSS JOIN candidate c ON c.choice_id = h.id "
-            f"WHERE d.kind = 'chosen' AND NOT d.review AND c.position BETWEEN 0 AND 2 AND h.id NOT IN {_GONE}"
+            "WHERE d.kind = 'chosen' AND NOT d.review AND NOT EXISTS ("
+            "SELECT 1 FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id "
+            "AND NOT l.review AND (l.created_at, l.id) > (d.created_at, d.id)) "
+            f"AND c.position BETWEEN 0 AND 2 AND h.id NOT IN {_GONE}"
         )
         won, position, step, *settings = np.fromiter(chain.from_iterable(rows), float).reshape(-1, 3 + len(SETTINGS)).T
         self._won = won == 1

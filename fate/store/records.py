@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,10 @@ class Batch:
             sizes[place[choice_id]] += 1
         return sizes
 
-    def standing(self) -> Iterator[Row]:
-        """The latest decision of each annotator on each choice."""
-        latest = {(row["choice_id"], row["annotator_id"]): row for row in _rows(self.decisions)}
-        yield from latest.values()
+    def standing(self, *, reviews: bool = True) -> Iterable[Row]:
+        """The latest decision of each annotator on each choice, or the latest in play."""
+        rows = (row for row in _rows(self.decisions) if reviews or not row["review"])
+        return {(row["choice_id"], row["annotator_id"]): row for row in rows}.values()
 
     def records(self) -> Iterator[Record]:
         """The choices one by one."""

@@ -126,11 +126,12 @@ def test_reviews_move_no_reader(store):
     story = play(store, "1", annotator="Ann")
     (choice,) = store.choices()
     judge(store, choice, 2, "Ben")
+    judge(store, choice, 1, "Ann")
     assert store.path(story).tip_id == choice.candidates[0].id
-    assert [d.annotator for d in store.choice_of(choice.candidates[0].id).decisions] == ["Ann", "Ben"]
+    assert [d.annotator for d in store.choice_of(choice.candidates[0].id).decisions] == ["Ben", "Ann"]
     assert store.last_decided(story).id == choice.id
     assert store.open_choice(story) is None
-    assert sum(share.part for share in stats(store).positions) == 1  # the review is of a choice that counts already
+    assert stats(store).positions == [Share(1, 1), Share(0, 1), Share(0, 1)]  # the choice counts once, as played
 
 
 @given(st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
