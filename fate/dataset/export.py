@@ -165,11 +165,12 @@ def _redacted(batch: Batch) -> Batch:
     prompts, texts = (list(map(redacted, column)) for column in (batch.choices["prompt"], batch.candidates["text"]))
     touched = {
         choice_id
-        for ids, before, after in (
-            (batch.choices["id"], batch.choices["prompt"], prompts),
-            (batch.candidates["choice_id"], batch.candidates["text"], texts),
+        for choice_id, was, text in zip(
+            [*batch.choices["id"], *batch.candidates["choice_id"]],
+            [*batch.choices["prompt"], *batch.candidates["text"]],
+            [*prompts, *texts],
+            strict=True,
         )
-        for choice_id, was, text in zip(ids, before, after, strict=True)
         if was != text
     }
     return replace(
