@@ -130,7 +130,11 @@ class Plain:
                 self.say(HELP)
 
     def judge(self, store: Store, annotator: str, number: int, rng: Random) -> None:
-        """Ask again about choices that were offered before, in any order; no story moves."""
+        """Ask again about choices that were offered before, in any order; no story moves.
+
+        Candidates stand at the places that they had in play: the place that a judgement took is then in the database,
+        and one for all who judge, so that agreement can be told from a liking for a place.
+        """
         ids = [
             choice_id
             for (choice_id,) in store.query(
@@ -139,16 +143,15 @@ class Plain:
         ]
         for choice_id in rng.sample(ids, min(number, len(ids))):
             choice = store.choice(choice_id)
-            candidates = rng.sample(choice.candidates, len(choice.candidates))
             self.say(choice.prompt[-600:].lstrip(), "")
-            for place, candidate in enumerate(candidates, 1):
-                self.say(f"{place}. {candidate.written.text.strip() or '(nothing more)'}", "")
+            for candidate in choice.candidates:
+                self.say(f"{candidate.position + 1}. {candidate.written.text.strip() or '(nothing more)'}", "")
             began = time.monotonic()
             while (answer := self.ask("Which is best? r if none is good, t if all are alike")) is not None:
                 kind: DecisionKind
                 taken: str | None
                 if answer in ("1", "2", "3"):
-                    kind, taken = "chosen", candidates[int(answer) - 1].id
+                    kind, taken = "chosen", choice.candidates[int(answer) - 1].id
                 elif answer in ("r", "t"):
                     kind, taken = "none_good" if answer == "r" else "tie", None
                 elif answer == "q":

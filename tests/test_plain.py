@@ -103,6 +103,18 @@ def test_a_tie_an_edit_and_a_passage_of_ones_own_are_answers(store):
     assert "Kept: Then it rained." in said
 
 
+def test_a_judged_candidate_stands_where_it_stood_in_play(store):
+    play(store, "1\n2\n3\nq\n", FakeEngine([f"{text[:-1]} in story {{n}}." for text in TEXTS]))
+    out = io.StringIO()
+    Plain(io.StringIO("2\n" * 4), out).judge(store, "Ben", 20, Random(1))
+    for choice in store.choices():
+        said = next(d for d in choice.decisions if d.annotator == "Ben")
+        taken = choice.candidates[1]
+        assert (said.candidate_id, taken.position) == (taken.id, 1)
+        for candidate in choice.candidates:
+            assert f"{candidate.position + 1}. {candidate.written.text.strip()}" in out.getvalue()
+
+
 def test_old_choices_are_judged_again_and_no_story_moves(store):
     _, path = play(store, "1\n2\nq\n")
     out = io.StringIO()

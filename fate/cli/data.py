@@ -250,17 +250,17 @@ def _time(date: str) -> str:
 
 
 @contextmanager
-def _progress(words: str, total: int) -> Iterator[Callable[[], None]]:
+def _progress(words: str, total: int) -> Iterator[Callable[[int], object]]:
     """A bar on a terminal, and nothing in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(words, total=total)
-        yield lambda: bar.advance(task)
+        yield lambda count: bar.advance(task, count)
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from fate.dataset.rows import SCHEMAS
 from fate.dataset.writing import Split
-from fate.store.records import Record
+from fate.store.records import Batch
 
 TITLE = "Stories chosen in fate"
 
@@ -86,7 +86,7 @@ class Counts:
     """What the card tells about the data, gathered while they pass by."""
 
     choices: int = 0
-    stories: set[str] = field(default_factory=set)
+    stories: int = 0  # set at the end
     decisions: Counter[str] = field(default_factory=Counter)
     annotators: Counter[str] = field(default_factory=Counter)
     positions: Counter[int] = field(default_factory=Counter)
@@ -98,27 +98,28 @@ class Counts:
     first: str = ""
     last: str = ""
 
-    def see(self, record: Record) -> None:
-        self.choices += 1
-        self.stories.add(record.choice["story_id"])
-        self.models[record.model["name"], record.model["license"] or "not stated"] += 1
-        self.first = self.first or record.choice["created_at"]
-        self.last = record.choice["created_at"]
-        position = {candidate["id"]: candidate["position"] for candidate in record.candidates}
-        for candidate in record.candidates:
-            self.reasons[candidate["finish_reason"] or "hand"] += 1
-            if candidate["origin"] == "generated":
-                self.policies[candidate["policy"]] += 1
-                for name in _VARIED:
-                    value = candidate[name]
-                    low, high = self.ranges.get(name, (value, value))
-                    self.ranges[name] = (min(low, value), max(high, value))
-        for decision in record.standing():
+    def see(self, batch: Batch) -> None:
+        """Count choices that follow those before in time."""
+        self.choices += len(batch)
+        models = ((batch.models[model_id], n) for model_id, n in Counter(batch.choices["model_id"]).items())
+        self.models.update({(model["name"], model["license"] or "not stated"): n for model, n in models})
+        self.first = self.first or batch.choices["created_at"][0]
+        self.last = batch.choices["created_at"][-1]
+        table = batch.candidates
+        self.reasons.update(reason or "hand" for reason in table["finish_reason"])
+        self.policies.update(policy for policy in table["policy"] if policy is not None)
+        for name in _VARIED:
+            if values := [value for value in table[name] if value is not None]:
+                low, high = self.ranges.get(name, (values[0], values[0]))
+                self.ranges[name] = (min(low, *values), max(high, *values))
+        place = dict(zip(table["id"], table["position"], strict=True))
+        for decision in batch.standing():
             self.decisions[decision["kind"]] += 1
             self.annotators[decision["annotator"]] += 1
             self.blind += decision["blind"]
-            if decision["kind"] == "chosen" and not decision["review"]:  # those see other places
-                self.positions[position[decision["candidate_id"]] + 1] += 1
+        for decision in batch.standing(reviews=False):  # those are of choices that count already
+            if decision["kind"] == "chosen":
+                self.positions[place[decision["candidate_id"]] + 1] += 1
 
 
 def card(splits: list[Split], counts: Counts, findings: list[str], licence: str, language: str) -> str:
@@ -192,7 +193,7 @@ def _body(configs: dict[str, list[Split]], counts: Counts, findings: list[str]) 
     return _TEXT.format(
         title=TITLE,
         choices=f"{counts.choices:,}",
-        stories=f"{len(counts.stories):,}",
+        stories=f"{counts.stories:,}",
         first=counts.first[:10],
         last=counts.last[:10],
         configs="\n".join(configs_table),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
+
+import pyarrow as pa
 
 from fate.core.errors import FateError
 from fate.dataset.card import TITLE, Counts, card
 from fate.dataset.croissant import croissant
-from fate.dataset.privacy import Findings, redacted
-from fate.dataset.rows import ROWS, SCHEMAS
+from fate.dataset.findings import Findings
+from fate.dataset.hashes import Hashes, digests
+from fate.dataset.privacy import redacted
+from fate.dataset.rows import ROWS, SCHEMAS, choices
 from fate.dataset.writing import FORMATS, Split
 from fate.store import Store
-from fate.store.records import Record
+from fate.store.records import Batch
 
 
 class ExportError(FateError):
@@ -74,12 +78,12 @@ class Exported:
 
 
 def export(
-    store: Store, folder: Path, options: ExportOptions | None = None, progress: Callable[[], None] = lambda: None
+    store: Store, folder: Path, options: ExportOptions | None = None, progress: Callable[[int], object] = lambda _: None
 ) -> Exported:
     """Write the dataset, its card and its Croissant metadata into a new folder.
 
-    A config without rows is left out. ``progress`` is called after each choice. The folder appears under its name
-    once it is whole; memory does not grow with the database.
+    A config without rows is left out. ``progress`` is told of how many choices more are done. The folder appears under
+    its name once it is whole; memory hardly grows with the database: by some ten bytes a candidate.
 
     Raises ExportError where the folder exists, cannot be written, or nothing would be in it.
     """
@@ -101,26 +105,40 @@ def export(
     return exported
 
 
-def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[[], None]) -> Exported:
+def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[[int], object]) -> Exported:
     configs = tuple(dict.fromkeys(options.configs))
     splits = {
         (config, name): Split(part, config, name, options.format, SCHEMAS[config])
         for config in configs
         for name in ("train", "test")
     }
-    counts, scratch = Counts(), part / "scratch"
-    findings = Findings(scratch)
-    for record in _records(store, options, progress):
-        counts.see(record)
-        findings.look_at((c["text"] for c in record.candidates), _repeated_anyway(record))
+    scratch = part / "scratch"
+    scratch.mkdir()
+    counts, findings, stories = Counts(), Findings(scratch), Hashes(scratch / "stories")
+    for batch in store.batches(options.since, annotators=options.annotators):
         if options.redact:
-            _redact(record)
-        name = options.split_of(record.choice["story_id"])
-        for config in configs:
-            for row in ROWS[config](record, options.window):
-                splits[config, name].add(row)
+            batch.decisions["annotator"] = [f"reader-{name[:8]}" for name in batch.decisions["annotator_id"]]
+        counts.see(batch)
+        findings.look_at(batch)
+        stories.add(digests(batch.stories))
+        if options.redact:
+            batch = _redacted(batch)
+        names = [options.split_of(story_id) for story_id in batch.choices["story_id"]]
+        if "choices" in configs:
+            rows = choices(batch)
+            for name in set(names):
+                own = rows if names.count(name) == len(names) else rows.filter(pa.array([name == n for n in names]))
+                splits["choices", name].add_choices(own)
+        if trainers := [config for config in configs if config != "choices"]:
+            for name, record in zip(names, batch.records(), strict=True):
+                for config in trainers:
+                    for row in ROWS[config](record, options.window):
+                        splits[config, name].add(row)
+        progress(len(batch))
     findings.close()
-    scratch.unlink()
+    counts.stories = stories.different()
+    stories.close()
+    shutil.rmtree(scratch)
     for split in splits.values():
         split.close()
     written = [split for split in splits.values() if split.rows]
@@ -142,37 +160,28 @@ def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[
     return Exported(rows, report, personal=bool(findings.personal) and not options.redact)
 
 
-def _records(store: Store, options: ExportOptions, progress: Callable[[], None]) -> Iterator[Record]:
-    """The choices that are wanted, with the decisions that are wanted."""
-    for record in store.records(options.since):
-        progress()
-        if options.annotators:
-            record.decisions[:] = [d for d in record.decisions if d["annotator"] in options.annotators]
-            if not record.decisions:
-                continue
-        if options.redact:
-            for decision in record.decisions:
-                decision["annotator"] = f"reader-{decision['annotator_id'][:8]}"
-        yield record
-
-
-def _repeated_anyway(record: Record) -> Iterator[str]:
-    """What is published with a choice besides its candidates."""
-    yield record.story["title"]
-    yield record.story["opening"]
-    yield record.choice["prompt"]
-    yield from (decision["annotator"] for decision in record.decisions)
-
-
-def _redact(record: Record) -> None:
-    """Replace personal data; where there were any in what tokens spell, the row says so, and has no token ids."""
-    choice = record.choice
-    before = [choice["prompt"], *(candidate["text"] for candidate in record.candidates)]
-    choice["prompt"] = redacted(choice["prompt"])
-    for candidate in record.candidates:
-        candidate["text"] = redacted(candidate["text"])
-    choice["redacted"] = before != [choice["prompt"], *(candidate["text"] for candidate in record.candidates)]
-    record.story.update({name: redacted(record.story[name]) for name in ("title", "opening")})
+def _redacted(batch: Batch) -> Batch:
+    """Without personal data; where there were any in what tokens spell, the row says so, and gets no token ids."""
+    prompts, texts = (list(map(redacted, column)) for column in (batch.choices["prompt"], batch.candidates["text"]))
+    touched = {
+        choice_id
+        for choice_id, was, text in zip(
+            [*batch.choices["id"], *batch.candidates["choice_id"]],
+            [*batch.choices["prompt"], *batch.candidates["text"]],
+            [*prompts, *texts],
+            strict=True,
+        )
+        if was != text
+    }
+    return replace(
+        batch,
+        choices=batch.choices | {"prompt": prompts, "redacted": [i in touched for i in batch.choices["id"]]},
+        candidates=batch.candidates | {"text": texts},
+        stories={
+            story_id: story | {name: redacted(story[name]) for name in ("title", "opening")}
+            for story_id, story in batch.stories.items()
+        },
+    )
 
 
 def _nothing(counts: Counts, options: ExportOptions) -> str:

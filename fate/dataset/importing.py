@@ -101,7 +101,7 @@ def _exported(source: Path) -> Iterator[Record]:
 
 
 def _record(row: Row) -> Record:
-    """The inverse of ``choice_rows``."""
+    """The inverse of a row of ``choices``."""
     candidates = []
     for exported in row["candidates"]:
         candidate = {**exported, "choice_id": row["id"]}

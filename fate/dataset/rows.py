@@ -1,19 +1,24 @@
 """The rows of each config, and their columns.
 
-A row may hold more than its columns; what writes it takes those alone. ``choices`` is
-everything, word for word. In the other three, which trainers read, the white space at the end
-of a prompt has moved to the beginning of what follows it, where a tokenizer expects it.
+``choices`` is everything, word for word, and much; so it is made by column. In the other three, which trainers read,
+the white space at the end of a prompt has moved to the beginning of what follows it, where a tokenizer expects it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fate.core.choice import Text, pairs, unpaired
-from fate.store.records import Record, Row
-from fate.store.tensors import views
+from fate.store.records import Batch, Record, Row
+from fate.store.tensors import numbers
+
+_Fields = list[tuple[str, pa.DataType]]
+_NUMBERS = (pa.list_(pa.int64()), pa.list_(pa.float64()))
 
 _SETTINGS = [
     ("temperature", pa.float64()),
@@ -110,18 +115,62 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
-def choice_rows(record: Record, window: int | None = None) -> Iterator[Row]:
-    """The row of ``choices``; ``window`` does not apply, since the row repeats what the model read."""
-    redacted = record.choice.get("redacted", False)
-    yield {
-        **record.choice,
-        **({} if redacted else views(record.choice["input_tensors"])),
-        "story": record.story,
-        "model": record.model,
-        "candidates": [_candidate(row, redacted) for row in record.candidates],
-        "decisions": [{**row, "blind": bool(row["blind"]), "review": bool(row["review"])} for row in record.decisions],
+def choices(batch: Batch) -> pa.RecordBatch:
+    """The rows of ``choices``."""
+    redacted = batch.choices.get("redacted", [False] * len(batch))
+    inputs = [None if gone else data for data, gone in zip(batch.choices["input_tensors"], redacted, strict=True)]
+    columns = batch.choices | {
+        "story": _shared(batch.stories, batch.choices["story_id"], _STORY),
+        "model": _shared(batch.models, batch.choices["model_id"], _MODEL),
+        "candidates": _lists(_candidates(batch, redacted), batch.sizes(batch.candidates)),
+        "decisions": _lists(_struct(batch.decisions, _DECISION), batch.sizes(batch.decisions)),
         "redacted": redacted,
     }
+    return pa.RecordBatch.from_struct_array(_struct(columns | _numbers(inputs, _CHOICE), _CHOICE))
+
+
+def _candidates(batch: Batch, redacted: list[bool]) -> pa.Array:
+    table = batch.candidates
+    arrays = _numbers(table["output_tensors"], _CANDIDATE)
+    if any(redacted):
+        gone = np.repeat(redacted, batch.sizes(table))
+        arrays["output_ids"] = pc.if_else(pa.array(gone), None, arrays["output_ids"])
+    return _struct(table | arrays, _CANDIDATE)
+
+
+def _struct(columns: Mapping[str, Any], fields: _Fields) -> pa.Array:
+    """Columns, of which some may be arrays already, as one of rows."""
+    arrays = [_array(columns[name], kind) for name, kind in fields]
+    return pa.StructArray.from_arrays(arrays, fields=[pa.field(*field) for field in fields])
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return pa.array(map(bool, values) if kind == pa.bool_() else values, kind)
+
+
+def _shared(rows: Mapping[str, Row], ids: list[str], fields: _Fields) -> pa.Array:
+    """The row of each id."""
+    places = {row_id: place for place, row_id in enumerate(rows)}
+    return pa.array(rows.values(), pa.struct(fields)).take(pa.array([places[row_id] for row_id in ids]))
+
+
+def _lists(items: pa.Array, sizes: list[int], missing: pa.Array | None = None) -> pa.Array:
+    """Items as lists of these sizes."""
+    return pa.ListArray.from_arrays(pa.array(np.cumsum([0, *sizes], dtype=np.int32)), items, mask=missing)
+
+
+def _numbers(blobs: list[bytes | None], fields: _Fields) -> dict[str, pa.Array]:
+    """The fields that are in tensors, as lists; null where there are no tensors."""
+    kinds = {name: kind for name, kind in fields if kind in _NUMBERS}
+    missing = pa.array([blob is None for blob in blobs])
+    columns = {}
+    for name, arrays in numbers(blobs, kinds).items():
+        sizes = [len(array) // 8 for array in arrays]
+        items = pa.Array.from_buffers(kinds[name].value_type, sum(sizes), [None, pa.py_buffer(b"".join(arrays))])
+        columns[name] = _lists(items, sizes, missing)
+    return columns
 
 
 def pair_rows(record: Record, window: int | None = None) -> Iterator[Row]:
@@ -161,18 +210,10 @@ def sft_rows(record: Record, window: int | None = None) -> Iterator[Row]:
 
 
 ROWS: dict[str, Callable[[Record, int | None], Iterator[Row]]] = {
-    "choices": choice_rows,
     "pairs": pair_rows,
     "unpaired": unpaired_rows,
     "sft": sft_rows,
 }
-
-
-def _candidate(row: Row, redacted: bool) -> Row:
-    arrays = views(row["output_tensors"]) if row["output_tensors"] else {}
-    if redacted:
-        arrays.pop("output_ids", None)
-    return {**row, **arrays, "shown": bool(row["shown"])}
 
 
 def _prompt(record: Record, window: int | None) -> tuple[str, str]:
@@ -183,7 +224,8 @@ def _prompt(record: Record, window: int | None) -> tuple[str, str]:
     if window is None:
         return prompt, space
     # The tokens are the model's own; where they lie in the text is known only on average.
-    tokens = views(record.choice["input_tensors"])["input_ids"].size
+    (ids,) = numbers([record.choice["input_tensors"]], ["input_ids"])["input_ids"]
+    tokens = len(ids) // 8
     if tokens <= window:
         return prompt, space
     kept = prompt[-max(1, len(prompt) * window // tokens) :]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import chain, combinations, groupby, pairwise
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -19,8 +20,11 @@ STEPS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # of a story, from one
 ENOUGH = 30  # of anything, to speak of a share of it
 
 
-_KEPT = "h.story_id IN (SELECT id FROM story WHERE state <> 'deleted')"
-_Mask = np.ndarray[Any, np.dtype[np.bool_]]
+# The choices of stories that were deleted, which count nowhere. They are few, so this is faster than to look up the
+# story of every choice.
+_GONE = "(SELECT h.id FROM story s JOIN choice h ON h.story_id = s.id WHERE s.state = 'deleted')"
+
+_Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,41 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often two judgements of one choice are the same, and how often they would be by chance.
+
+    A judgement is the place of the candidate that was taken (1, 2 or 3, the same for whoever sees the choice; of an
+    edited one that of its draft), a tie, none good, or a passage of one's own. The candidates themselves are others in
+    every choice and have no share that chance could be reckoned from; places have, and whoever always takes the first
+    agrees with others who do by chance alone.
+
+    ``by_chance`` is Cohen's expectation (A Coefficient of Agreement for Nominal Scales, 1960): the sum over judgements
+    of the product of the shares in which the two made them. With more than two annotators it is the mean over the
+    pairs of annotators, weighted by the choices that both judged, which gives the pooled kappa of De Vries et al.
+    (Using Pooled Kappa to Summarize Interrater Agreement across Many Items, 2008).
+    """
+
+    same: Share
+    by_chance: float  # in 0 to 1
+
+    @property
+    def kappa(self) -> float | None:
+        """1 where all agree, 0 where they agree as by chance, at least -1; None where chance alone makes all agree."""
+        return self._beyond_chance(self.same.part / self.same.whole) if self.same.whole else None
+
+    def _beyond_chance(self, share: float) -> float | None:
+        return (share - self.by_chance) / (1 - self.by_chance) if self.by_chance < 1 else None
+
+    def __str__(self) -> str:
+        if not self.same.says_something:
+            return str(self.same)
+        if self.kappa is None:
+            return f"{self.same}; Cohen's kappa: not enough data (one and the same judgement throughout)"
+        low, high = map(self._beyond_chance, self.same.interval())  # with chance taken as known
+        return f"{self.same}; Cohen's kappa {self.kappa:.2f} ({low:.2f} to {high:.2f})"
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Counts, and how often a candidate was the chosen one of its choice: by chance, a third of the time.
 
@@ -66,8 +105,8 @@ class Stats:
     decisions: dict[str, int]  # standing ones, by kind
     annotators: dict[str, int]  # standing decisions
     reading_seconds: float | None  # median over the choices that were made in play
-    agreement_within: Share  # of an annotator's second thoughts with the first
-    agreement_between: Share  # of pairs of annotators on one choice
+    agreement_within: Agreement  # of an annotator's second thoughts with the first
+    agreement_between: Agreement  # of pairs of annotators on one choice
     positions: list[Share]  # chosen in play, by place on the screen
     wins: dict[str, list[tuple[float, float, Share]]]
     grid: list[list[Share]]
@@ -75,95 +114,121 @@ class Stats:
 
 
 def stats(store: Store) -> Stats:
-    """All of it; one pass over the decisions and one over the chosen candidates."""
-    said: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)  # by choice and annotator
-    milliseconds = []
-    for choice_id, annotator, kind, verdict, waited, review in store.query(
-        "SELECT d.choice_id, a.name, d.kind, COALESCE(c.draft_id, d.candidate_id, d.kind), d.milliseconds, d.review "
-        "FROM decision d JOIN annotator a ON a.id = d.annotator_id LEFT JOIN candidate c ON c.id = d.candidate_id "
-        f"JOIN choice h ON h.id = d.choice_id WHERE {_KEPT} "
-        "ORDER BY d.created_at, d.id"
-    ):
-        said[choice_id, annotator].append((kind, verdict))
-        if kind == "chosen" and not review:
-            milliseconds.append(waited)
-    standing = {key: entries[-1] for key, entries in said.items()}
+    """All of it. Memory grows by some 60 bytes with a candidate; texts and tensors are not read."""
     ((stories, choices, candidates),) = store.query(
         "SELECT (SELECT count(*) FROM story WHERE state <> 'deleted'), "
-        f"(SELECT count(*) FROM choice h WHERE {_KEPT}), "
-        f"(SELECT count(*) FROM candidate c JOIN choice h ON h.id = c.choice_id WHERE {_KEPT})"
+        f"(SELECT count(*) FROM choice WHERE id NOT IN {_GONE}), "
+        f"(SELECT count(*) FROM candidate WHERE choice_id NOT IN {_GONE})"
     )
+    kinds, annotators = Counter[str](), Counter[str]()
+    for annotator, kind, count in store.query(
+        "SELECT a.name, d.kind, count(*) FROM standing_decision d JOIN annotator a ON a.id = d.annotator_id "
+        f"WHERE d.choice_id NOT IN {_GONE} GROUP BY a.name, d.kind"
+    ):
+        kinds[kind] += count
+        annotators[annotator] += count
+    waited = store.query(
+        f"SELECT milliseconds FROM decision WHERE kind = 'chosen' AND NOT review AND choice_id NOT IN {_GONE}"
+    )
+    milliseconds = [each for (each,) in waited]
+    within, between = _judged_twice(store)
     chosen = _Chosen(store)
-    warmth = [chosen.third("temperature", which) for which in range(3)]
     return Stats(
         stories,
         choices,
         candidates,
-        decisions=dict(Counter(kind for kind, _ in standing.values()).most_common()),
-        annotators=dict(Counter(annotator for _, annotator in standing).most_common()),
+        decisions=dict(kinds.most_common()),
+        annotators=dict(annotators.most_common()),
         reading_seconds=median(milliseconds) / 1000 if milliseconds else None,
-        agreement_within=_share(_second_thoughts(said.values())),
-        agreement_between=_share(_pairs_of_annotators(standing)),
-        positions=[chosen.share(chosen.columns["position"] == place) for place in range(3)],
-        wins={name: chosen.thirds(name) for name in SETTINGS},
-        grid=[[chosen.share(warm & chosen.third("top_k", k)) for k in range(3)] for warm in warmth],
-        steps=[[chosen.share(chosen.at(*steps) & warm) for warm in warmth] for steps in STEPS],
+        agreement_within=_agreement(within),
+        agreement_between=_agreement(between),
+        positions=chosen.shares(chosen.position, 3),
+        wins=chosen.wins,
+        grid=chosen.table(chosen.thirds["temperature"], 3, chosen.thirds["top_k"]),
+        steps=chosen.table(chosen.step, len(STEPS), chosen.thirds["temperature"]),
     )
 
 
-def _second_thoughts(said: Iterable[list[tuple[str, str]]]) -> Iterator[bool]:
-    """Whether each judgement is the one before it; what was withdrawn in between was changed, not judged again."""
-    for entries in said:
-        for (kind, before), (again, after) in pairwise(entries):
-            if "undone" not in (kind, again):
-                yield before == after
+# How often the two of a pair of judges said what, by who they are.
+_Pairs = Mapping[Hashable, Counter[tuple[Hashable, Hashable]]]
 
 
-def _pairs_of_annotators(standing: dict[tuple[str, str], tuple[str, str]]) -> Iterator[bool]:
-    verdicts: dict[str, list[str]] = defaultdict(list)
-    for (choice_id, _), (kind, verdict) in standing.items():
-        if kind != "undone":
-            verdicts[choice_id].append(verdict)
-    for of_choice in verdicts.values():
-        yield from (a == b for a, b in combinations(of_choice, 2))
+def _judged_twice(store: Store) -> tuple[_Pairs, _Pairs]:
+    """(earlier, later) judgements of one annotator, and those of two annotators that stand, by annotators.
+
+    What was withdrawn in between was changed, not judged again.
+    """
+    within: dict[Hashable, Counter[tuple[Hashable, Hashable]]] = defaultdict(Counter)
+    between: dict[Hashable, Counter[tuple[Hashable, Hashable]]] = defaultdict(Counter)
+    rows = store.query(
+        "SELECT d.choice_id, d.annotator_id, d.kind, COALESCE(offered.position, d.kind) FROM decision d "
+        "LEFT JOIN candidate taken ON taken.id = d.candidate_id "
+        "LEFT JOIN candidate offered ON offered.id = COALESCE(taken.draft_id, taken.id) "
+        "WHERE d.choice_id IN (SELECT choice_id FROM decision GROUP BY choice_id HAVING count(*) > 1) "
+        f"AND d.choice_id NOT IN {_GONE} ORDER BY d.choice_id, d.annotator_id, d.created_at, d.id"
+    )
+    for _, of_choice in groupby(rows, itemgetter(0)):
+        standing = []
+        for annotator, said in groupby(of_choice, itemgetter(1)):
+            judgements = [None if kind == "undone" else judgement for _, _, kind, judgement in said]
+            for first, second in pairwise(judgements):
+                if first is not None and second is not None:
+                    within[annotator][first, second] += 1
+            if judgements[-1] is not None:
+                standing.append((annotator, judgements[-1]))
+        for (one, first), (other, second) in combinations(standing, 2):
+            between[one, other][first, second] += 1
+    return within, between
+
+
+def _agreement(pairs: _Pairs) -> Agreement:
+    same = whole = 0
+    by_chance = 0.0
+    for said in pairs.values():
+        count = said.total()
+        firsts, seconds = Counter[Hashable](), Counter[Hashable]()
+        for (first, second), times in said.items():
+            firsts[first] += times
+            seconds[second] += times
+            same += times * (first == second)
+        whole += count
+        by_chance += sum(times * seconds[judgement] for judgement, times in firsts.items()) / count
+    return Agreement(Share(same, whole), by_chance / whole if whole else 0.0)
 
 
 class _Chosen:
-    """The candidates of choices of which one was chosen in play, in columns."""
+    """The candidates of choices of which one was chosen in play, in columns.
+
+    Reviews are of choices that count already, and what was said in play counts whatever a review said later.
+    """
 
     def __init__(self, store: Store) -> None:
-        names = ("won", "position", "step", *SETTINGS)
         rows = store.query(
             f"SELECT c.id = d.candidate_id, c.position, h.step + 1, {', '.join(f'c.{name}' for name in SETTINGS)} "
-            "FROM standing_decision d JOIN choice h ON h.id = d.choice_id "
-            "JOIN candidate c ON c.choice_id = h.id AND c.origin = 'generated' "
-            f"WHERE d.kind = 'chosen' AND NOT d.review AND {_KEPT}"  # a review shows candidates in other places
+            "FROM decision d CROSS JOIN choice h ON h.id = d.choice_id "
+            "CROSS JOIN candidate c ON c.choice_id = h.id "
+            "WHERE d.kind = 'chosen' AND NOT d.review AND NOT EXISTS ("
+            "SELECT 1 FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id "
+            "AND NOT l.review AND (l.created_at, l.id) > (d.created_at, d.id)) "
+            f"AND c.position BETWEEN 0 AND 2 AND h.id NOT IN {_GONE}"
         )
-        table = np.array(list(rows), dtype=float).reshape(-1, len(names))
-        self.columns = dict(zip(names, table.T, strict=True))
-        self._edges = {
-            name: np.quantile(self.columns[name], (0, 1 / 3, 2 / 3, 1)).tolist() if len(table) else [0.0] * 4
-            for name in SETTINGS
-        }
+        won, position, step, *settings = np.fromiter(chain.from_iterable(rows), float).reshape(-1, 3 + len(SETTINGS)).T
+        self._won = won == 1
+        self.position = position.astype(int)
+        self.step = np.searchsorted([first for first, _ in STEPS], step, side="right") - 1  # which of STEPS
+        self.thirds: dict[str, _Numbers] = {}
+        self.wins: dict[str, list[tuple[float, float, Share]]] = {}
+        for name, values in zip(SETTINGS, settings, strict=True):
+            edges = np.quantile(values, (0, 1 / 3, 2 / 3, 1)).tolist() if values.size else [0.0] * 4
+            self.thirds[name] = np.searchsorted(edges[1:3], values, side="right")
+            shares = self.shares(self.thirds[name], 3)
+            self.wins[name] = [(low, high, share) for (low, high), share in zip(pairwise(edges), shares, strict=True)]
 
-    def share(self, where: _Mask) -> Share:
-        return Share(int(self.columns["won"][where].sum()), int(where.sum()))
+    def shares(self, where: _Numbers, count: int) -> list[Share]:
+        """How many were chosen of those at each of ``count`` places."""
+        parts, wholes = (np.bincount(places, minlength=count) for places in (where[self._won], where))
+        return [Share(int(part), int(whole)) for part, whole in zip(parts, wholes, strict=True)]
 
-    def third(self, name: str, which: int) -> _Mask:
-        """Where a setting is in the lower, middle or upper third of its values."""
-        values, edges = self.columns[name], self._edges[name]
-        below = values <= edges[3] if which == 2 else values < edges[which + 1]
-        return (values >= edges[which]) & below
-
-    def thirds(self, name: str) -> list[tuple[float, float, Share]]:
-        edges = enumerate(pairwise(self._edges[name]))
-        return [(low, high, self.share(self.third(name, which))) for which, (low, high) in edges]
-
-    def at(self, first: int, last: int | None) -> _Mask:
-        steps = self.columns["step"]
-        return (steps >= first) & (steps <= (last or math.inf))
-
-
-def _share(agreements: Iterator[bool]) -> Share:
-    counted = Counter(agreements)
-    return Share(counted[True], counted.total())
+    def table(self, rows: _Numbers, count: int, thirds: _Numbers) -> list[list[Share]]:
+        shares = self.shares(3 * rows + thirds, 3 * count)
+        return [shares[at : at + 3] for at in range(0, len(shares), 3)]

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fate.store.records import Row
 
-_BATCH = 4000  # rows: the footer of a Parquet file, which stays in memory, grows with the number of batches
+# Rows that are written at once: a choice takes some 20 kB with its tensors, a row for trainers a tenth of that. Not
+# fewer, since the footer of a Parquet file grows in memory with every batch.
+_CHOICES, _ROWS = 500, 4000
 
 
 class Writer(Protocol):
     """A file that rows are added to."""
 
-    def write(self, rows: list[Row]) -> None: ...
+    def write(self, rows: pa.Table) -> None: ...
     def close(self) -> None: ...
 
 
@@ -30,15 +30,13 @@ class ParquetFile:
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         texts = [field.name for field in schema if pa.types.is_string(field.type)]
-        self._schema = schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", compression_level=1, use_dictionary=texts)
-        self._thread = ThreadPoolExecutor(1)  # compresses one batch while the next is gathered
+        self._thread = ThreadPoolExecutor(1)  # compresses rows while the next are gathered
         self._writing: Future[None] | None = None
 
-    def write(self, rows: list[Row]) -> None:
-        batch = pa.RecordBatch.from_pylist(rows, self._schema)
+    def write(self, rows: pa.Table) -> None:
         self._wait()
-        self._writing = self._thread.submit(self._writer.write_batch, batch)
+        self._writing = self._thread.submit(self._writer.write_table, rows)
 
     def close(self) -> None:
         self._wait()
@@ -54,12 +52,10 @@ class JsonLines:
     """One JSON object a line."""
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
-        self._columns = _columns(schema)
         self._file = file.open("w", encoding="utf-8")
 
-    def write(self, rows: list[Row]) -> None:
-        for row in rows:
-            self._file.write(_json(_fitted(row, self._columns)) + "\n")
+    def write(self, rows: pa.Table) -> None:
+        self._file.writelines(_json(row) + "\n" for row in rows.to_pylist())
 
     def close(self) -> None:
         self._file.close()
@@ -71,16 +67,13 @@ class Csv:
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self._file = file.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
-        self._columns = _columns(schema)
         self._nested = [pa.types.is_nested(field.type) for field in schema]
         self._writer.writerow(schema.names)
 
-    def write(self, rows: list[Row]) -> None:
-        for row in rows:
-            values = _fitted(row, self._columns).values()
-            self._writer.writerow(
-                [_json(value) if nested else value for value, nested in zip(values, self._nested, strict=True)]
-            )
+    def write(self, rows: pa.Table) -> None:
+        for row in rows.to_pylist():
+            values = zip(row.values(), self._nested, strict=True)
+            self._writer.writerow([_json(value) if nested else value for value, nested in values])
 
     def close(self) -> None:
         self._file.close()
@@ -101,45 +94,38 @@ class Split:
         self.file = folder / config / f"{name}.{file_format}"
         self._format, self._schema = FORMATS[file_format], schema
         self._writer: Writer | None = None
+        self._choices: list[pa.RecordBatch] = []
         self._waiting: list[Row] = []
 
+    def add_choices(self, rows: pa.RecordBatch) -> None:
+        """Rows of the schema as one batch."""
+        self._choices.append(rows)
+        if sum(batch.num_rows for batch in self._choices) >= _CHOICES:
+            self._write(pa.Table.from_batches(self._choices))
+            self._choices.clear()
+
     def add(self, row: Row) -> None:
+        """A row with the columns of the schema at least."""
         self._waiting.append(row)
-        self.rows += 1
-        if len(self._waiting) == _BATCH:
-            self._flush()
+        if len(self._waiting) == _ROWS:
+            self._write(pa.Table.from_pylist(self._waiting, self._schema))
+            self._waiting.clear()
 
     def close(self) -> None:
-        if self._waiting:
-            self._flush()
+        self._write(pa.Table.from_batches(self._choices, self._schema))
+        self._write(pa.Table.from_pylist(self._waiting, self._schema))
         if self._writer is not None:
             self._writer.close()
 
-    def _flush(self) -> None:
+    def _write(self, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
         if self._writer is None:
             self.file.parent.mkdir(exist_ok=True)
             self._writer = self._format(self.file, self._schema)
-        self._writer.write(self._waiting)
-        self._waiting.clear()
-
-
-# The columns of a schema by name, with those of what is nested in each; None for a plain value.
-Columns = dict[str, Any]
-
-
-def _columns(fields: Iterable[pa.Field]) -> Columns:
-    inner = {field.name: field.type.value_type if pa.types.is_list(field.type) else field.type for field in fields}
-    return {name: _columns(list(kind)) if pa.types.is_struct(kind) else None for name, kind in inner.items()}
-
-
-def _fitted(value: Any, columns: Columns | None) -> Any:
-    """A row, or what is nested in it, with its columns alone."""
-    if columns is None or value is None:
-        return value
-    if isinstance(value, list):
-        return [_fitted(inner, columns) for inner in value]
-    return {name: _fitted(value.get(name), inner) for name, inner in columns.items()}
+        self._writer.write(rows)
+        self.rows += rows.num_rows
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=np.ndarray.tolist)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

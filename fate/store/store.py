@@ -22,7 +22,7 @@ from fate.core.story import Branch, Path, StoryState, StorySummary, title_of
 from fate.store import tables
 from fate.store.merging import Merged, merge
 from fate.store.opening import WRITES, StoreError, database_path, open_engine, open_to_read, readable_errors
-from fate.store.records import Record, read_records
+from fate.store.records import Batch, Record, read_batches
 from fate.store.tensors import pack_inputs, pack_outputs, unpack_inputs, unpack_outputs
 
 __all__ = ["Store", "StoreError"]
@@ -255,15 +255,21 @@ class Store:
         for choice_id in ids:
             yield self.choice(choice_id)
 
-    def records(self, since: str = "", *, deleted: bool = False) -> Iterator[Record]:
+    def batches(self, since: str = "", *, annotators: Sequence[str] = (), deleted: bool = False) -> Iterator[Batch]:
         """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many.
 
-        Those of deleted stories only where that is asked for.
+        With names of annotators only what these said, and choices of which they said anything; those of deleted
+        stories only where that is asked for.
         """
         with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
-            for record in read_records(cast(sqlite3.Connection, connection.driver_connection), since):
-                if deleted or record.story.get("state") != "deleted":
-                    yield record
+            yield from read_batches(
+                cast(sqlite3.Connection, connection.driver_connection), since, annotators=annotators, deleted=deleted
+            )
+
+    def records(self, *, deleted: bool = False) -> Iterator[Record]:
+        """Every choice as in ``batches``, one by one."""
+        for batch in self.batches(deleted=deleted):
+            yield from batch.records()
 
     def merge(self, records: Iterable[Record]) -> Merged:
         """Add choices of another database, all or nothing; see ``fate.store.merging``."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fate.dataset import ExportError, ExportOptions, export
+from fate.dataset.rows import SCHEMAS
 from fate.store import Store
 from tests.dataset.playing import OPENING, play
 from tests.fakes import TEXTS
@@ -215,9 +216,41 @@ def test_personal_data_and_repeated_texts_are_counted(store, tmp_path):
     assert exported.personal
     assert exported.findings == [
         "Personal data: 1 e-mail addresses, 1 phone numbers, 1 handles.",
-        "Repeated texts: 3 of 6.",
+        "Repeated texts: 3 of 6 word for word, 0 more nearly "
+        "(with an earlier text they share 70% of their sequences of 3 words).",
     ]
     assert "1 e-mail addresses" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_different_personal_data_are_counted_once_over_all_that_is_read(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("fate.store.records._TOGETHER", 2)
+    play(store, "1" * 5, texts=(" Write to ann@example.org, ann@example.org!", " He woke.", " He left."))
+    play(store, "1", opening="Ask ann@example.org or @bob_9.")
+    exported = export(store, tmp_path / "out")
+    assert exported.findings[0] == "Personal data: 1 e-mail addresses, 0 phone numbers, 1 handles."
+
+
+def test_a_phone_number_in_digits_of_another_script_is_found(store, tmp_path):
+    play(store, "1", texts=(" \u0667\u0666\u0665-\u0664\u0663\u0662\u0661, she said.", " He woke.", " He left."))
+    assert export(store, tmp_path / "out").findings[0].startswith("Personal data: 0 e-mail addresses, 1 phone numbers")
+
+
+def test_texts_that_nearly_repeat_each_other_are_counted(store, tmp_path):
+    long = " The old man looked at the grey sea and thought of the {} that he had left in the harbour."
+    play(store, "1", texts=[long.format(word) for word in ("boat", "dog", "lamp")])
+    exported = export(store, tmp_path / "out")
+    assert exported.findings[1].startswith("Repeated texts: 0 of 3 word for word, 2 more nearly")
+    assert exported.findings[1] in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_formats_hold_the_same_rows(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("fate.store.records._TOGETHER", 3)
+    play(store, "12r3tewu")
+    for file_format in ("parquet", "jsonl"):
+        export(store, tmp_path / file_format, ExportOptions(format=file_format))
+    for config in SCHEMAS:
+        lines = (tmp_path / "jsonl" / config / "train.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == rows(tmp_path / "parquet", config)
 
 
 def test_personal_data_are_found_wherever_they_are_published(store, tmp_path):
@@ -311,8 +344,8 @@ def test_a_folder_never_stands_half_written(store, tmp_path):
     play(store, "12")
 
     class Broken(Store):
-        def records(self, since=""):
-            yield from list(Store.records(self, since))[:1]
+        def batches(self, *wanted, **options):
+            yield next(super().batches(*wanted, **options))
             raise OSError(28, "No space left on device")
 
     broken_store = Broken(store.file)
