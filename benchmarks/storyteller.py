@@ -15,7 +15,6 @@ from random import Random
 
 from fate.config import read_config
 from fate.core.choice import Continuation
-from fate.core.story import prompt_window
 from fate.engine import Engine, load
 from fate.openings import openings
 from fate.paths import storyteller
@@ -36,7 +35,7 @@ def play(engine: Engine, steps: int, rng: Random) -> list[list[tuple[Continuatio
         ids, offered = engine.encode(opening.text), []
         for _ in range(steps):
             drawn = ranges.draw(rng, 3)
-            prompt = prompt_window(ids, engine.context - drawn[0].max_new_tokens)
+            prompt = engine.window(ids, drawn[0].max_new_tokens)
             generation = engine.generate(prompt, drawn, [rng.randrange(2**63) for _ in drawn])
             while not generation.done:
                 generation.step()

@@ -11,7 +11,7 @@ The file is ``config.toml`` in the data folder (see ``paths.home``), for example
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -62,12 +62,29 @@ class Config(BaseSettings):
     model: str = Field(default_factory=lambda: str(paths.storyteller()), min_length=1, description="folder or hub id")
     db: str = Field(default_factory=lambda: str(paths.home() / "fate.db"), description="file or sqlite:/// URL")
     context: int = Field(default=1024, ge=128, description="most tokens of story and candidate together")
+    precision: Literal["auto", "float32", "float16", "bfloat16", "int8"] = Field(
+        default="auto", description="of the weights; auto is float32 for small models and 16 bit for others"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where the model runs")
+    chat: Literal["auto", "on", "off"] = Field(
+        default="auto", description="whether a model is asked for the story in its chat template, or just goes on"
+    )
     allow_pickle: bool = Field(default=False, description="read weights that are not safetensors")
     annotator: str = Field(default="reader", min_length=1, description="the name decisions are published under")
     blind: bool = Field(default=True, description="hide how candidates were sampled until they are asked about")
     theme: str = Field(default="", description="a theme's name; without one, the theme that was last picked")
     keymap: dict[str, str] = Field(default_factory=dict, description="other keys, by the id of a binding")
     ranges: Ranges = Field(default_factory=Ranges)
+
+    def loading(self) -> dict[str, Any]:
+        """What ``fate.engine.load`` has to know beside the model's name."""
+        return {
+            "context": self.context,
+            "precision": self.precision,
+            "device": self.device,
+            "chat": self.chat,
+            "pickle": self.allow_pickle,
+        }
 
     @classmethod
     def settings_customise_sources(

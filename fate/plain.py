@@ -29,10 +29,19 @@ class Plain:
     def __init__(self, answers: TextIO = sys.stdin, out: TextIO = sys.stdout) -> None:
         self._answers = answers
         self._out = out
+        self._loading = ("", 0.0)  # what was last said of it, and when
 
     def say(self, *lines: str) -> None:
         for line in lines:
             print(harmless(line), file=self._out, flush=True)
+
+    def tell_loading(self, doing: str) -> None:
+        """Say what the loading of the model is doing: a step once, a number that grows every few seconds."""
+        step, _, grown = doing.partition(", ")
+        now = time.monotonic()
+        if grown and (step != self._loading[0] or now - self._loading[1] >= 5):
+            self.say(f"({doing})")
+            self._loading = step, now
 
     def ask(self, question: str) -> str | None:
         """The next line of the input without spaces around it; None at its end."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from fate.core.choice import ByHand, Candidate, Choice, Continuation, Decision, DecisionKind
 from fate.core.sampling import SamplerSettings
-from fate.core.story import Path, continued, prompt_window
+from fate.core.story import Path, continued
 from fate.core.text import harmless
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
@@ -106,7 +106,7 @@ class Playthrough:
             story_id=path.story_id,
             parent_id=path.tip_id,
             step=len(path.passages),
-            prompt=self.engine.decode(plan.prompt_ids),
+            prompt=self.engine.story(plan.prompt_ids),
             prompt_ids=plan.prompt_ids,
             cached_tokens=generation.cached_tokens,
             model=self.engine.info,
@@ -246,7 +246,7 @@ class Playthrough:
         draws = tuple(self.policy.draw(rng, CANDIDATES))
         room = max(draw.settings.max_new_tokens for draw in draws)
         return _Plan(
-            prompt_ids=prompt_window(ids, self.engine.context - room),
+            prompt_ids=self.engine.window(ids, room),
             draws=draws,
             seeds=tuple(rng.randrange(_SEEDS) for _ in draws),
             slots=tuple(shuffled_slots(rng)),
@@ -256,7 +256,8 @@ class Playthrough:
         """The story as tokens.
 
         Chosen tokens are taken over as they were generated, because other tokens can spell the same
-        text. After a text by hand, or one that another tokenizer wrote, the story is encoded anew.
+        text. After a text by hand, or one that was written with another tokenizer or under another
+        template, the story is encoded anew.
         """
         if before and tip and before.model.tokenizer_sha256 == self.engine.info.tokenizer_sha256:
             return before.prompt_ids + tip.written.kept_ids

@@ -9,6 +9,7 @@ from random import Random
 
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
+from fate.core.story import prompt_window
 
 TEXTS = (
     " The door opened by itself, and a cold wind came in.",
@@ -41,6 +42,12 @@ class FakeEngine:
 
     def generate_each(self, prompts, settings, seeds) -> FakeBatch:
         return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])
+
+    def window(self, ids: Sequence[int], room: int) -> tuple[int, ...]:
+        return prompt_window(ids, self.context - room)
+
+    def story(self, prompt_ids: Sequence[int]) -> str:
+        return self.decode(prompt_ids)
 
     def generate(self, prompt_ids, settings: Sequence[SamplerSettings], seeds: Sequence[int]) -> FakeGeneration:
         self.prompts.append(tuple(prompt_ids))

@@ -1,3 +1,5 @@
+import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -154,6 +156,57 @@ def test_judging_without_answers_changes_nothing(played):
     done = subprocess.run([FATE, "judge", "--db", played], input="", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "by reader 5" in run("stats", "--db", played).stdout
+
+
+@pytest.fixture
+def cache(tiny_folders, tmp_path, monkeypatch):
+    """A local cache of the hub with three models, one of them with pickled weights and one that is no causal LM."""
+
+    def add(name, folder):
+        repository = tmp_path / "cache" / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        return Path(shutil.copytree(folder, repository / "snapshots" / ("0" * 40)))
+
+    (add("someone/tiny", tiny_folders["llama"]) / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
+    pickled = add("bigscience/bloom-560m", tiny_folders["bloom"])
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    (add("someone/half", tiny_folders["gpt2"]) / "model.safetensors").unlink()
+    other = add("someone/bert", tiny_folders["gpt2"]) / "config.json"
+    other.write_text(other.read_text().replace("GPT2LMHeadModel", "BertModel"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def test_models_lists_what_is_embedded_cached_and_worth_a_download(cache):
+    done = run("models")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    shelves = [shelf.splitlines() for shelf in done.stdout.split("\n\n")]
+    embedded, here, hub, _ = shelves
+    assert embedded[1].startswith("  Llama-Fate ")
+    assert [line.split()[0] for line in here[1::3]] == ["bigscience/bloom-560m", "someone/tiny"]
+    assert here[2] == "    no licence stated; many languages; the original game's; needs --allow-pickle"
+    assert here[5] == "    cc0-1.0"
+    names = [line.split()[0] for line in hub[1::3]]
+    assert "togethercomputer/RedPajama-INCITE-Chat-3B-v1" in names
+    assert "bigscience/bloom-560m" not in names  # it is here
+
+
+def test_models_for_scripts_is_json_in_bytes(cache, tiny_folders):
+    listed = json.loads(run("models", "--json").stdout)
+    models = {model["name"]: model for model in listed["models"]}
+    tiny = models["someone/tiny"]
+    assert (tiny["where"], tiny["license"], tiny["needs_allow_pickle"]) == ("cache", "cc0-1.0", False)
+    assert tiny["on_disk"] > (tiny_folders["llama"] / "model.safetensors").stat().st_size
+    assert tiny["memory"]["float32"] - tiny["memory"]["int8"] == 3 * tiny["parameters"]
+    assert models["bigscience/bloom-560m"]["needs_allow_pickle"]
+    assert {model["where"] for model in listed["models"]} == {"embedded", "cache", "hub"}
+    assert all(model["on_disk"] is None for model in listed["models"] if model["where"] == "hub")
+
+
+def test_a_precision_and_a_device_that_cannot_be_are_told():
+    assert "The setting precision = 'int3'" in sentence("play", "Once.", "--plain", "--precision", "int3")
+    assert "The setting device = 'tpu'" in sentence("--device", "tpu", "play", "Once.", "--plain")
 
 
 @pytest.mark.parametrize("db", ["x" * 300, ":memory:", "."])

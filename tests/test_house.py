@@ -54,6 +54,10 @@ store.close()
     assert (tmp_path / "out" / "choices" / "train.parquet").exists()
 
 
+def test_models_are_listed_without_torch():
+    assert not modules_after(cli("models")) & {"torch", "transformers", "textual", "sqlmodel"}
+
+
 def test_the_screens_are_there_without_torch():
     assert not modules_after("import fate.tui") & {"torch", "transformers"}
 

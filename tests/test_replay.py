@@ -53,9 +53,7 @@ def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(
 def test_another_precision_says_where_it_parted_and_by_how_much(store, tiny_folders):
     engine = load(str(tiny_folders["llama"]))
     story = play(store, engine, "123123")
-    engine.model.bfloat16()
-    engine.info = replace(engine.info, id="other", precision="bfloat16")
-    engine.cache, engine.read = None, []
+    engine = load(str(tiny_folders["llama"]), precision="bfloat16")
     results = [result for choice in store.choices(story) for result in replay(engine, choice)]
     assert not any(result.same_environment for result in results)
     assert any(0 < result.difference < 1 for result in results)

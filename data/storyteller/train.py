@@ -197,6 +197,7 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
         pad_token_id=tokenizer.pad_token_id,
         attention_dropout=0.0,
         model_name="Llama-Fate",  # what fate records as the writer; the folder is named otherwise
+        window_without_start=True,  # trained so: a text that does not begin with the start token is from the middle
     )
     return LlamaForCausalLM(config)
 

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fate.cli.options import Database, Model, Pickle, existing, settings
+from fate.cli.options import Database, Device, Model, Pickle, Precision, existing, settings
 from fate.core.errors import FateError
 
 if TYPE_CHECKING:
@@ -142,12 +141,16 @@ def replay(
     model: Model = None,
     db: Database = None,
     allow_pickle: Pickle = False,
+    precision: Precision = None,
+    device: Device = None,
 ) -> None:
     """Write stored candidates again and compare them, token for token; by default those of the last story.
 
     Exit status 1 if one came out different although nothing else had changed.
     """
-    config = settings(context, model=model, db=db, allow_pickle=allow_pickle or None)
+    config = settings(
+        context, model=model, db=db, allow_pickle=allow_pickle or None, precision=precision, device=device
+    )
     from fate.store import Store
 
     store = Store(existing(config.db), writes=False)
@@ -155,7 +158,7 @@ def replay(
     from fate.engine import load
     from fate.replay import replay as write_again
 
-    engine = load(config.model, context=sys.maxsize, pickle=config.allow_pickle)  # stored prompts fitted the model
+    engine = load(config.model, **config.loading() | {"context": sys.maxsize})  # stored prompts fitted the model
     same = parted = broken = others = 0
     for story_id in wanted:
         for choice in store.choices(story_id):
@@ -195,25 +198,25 @@ def check(context: typer.Context, model: Model = None, db: Database = None) -> N
     """
     config = settings(context, model=model, db=db)
     from fate.dataset.check import check as problems_of
-    from fate.engine.loading import EngineError, load_tokenizer
-    from fate.engine.spelling import text_after
+    from fate.engine.hub import EngineError
+    from fate.engine.loading import spellings
     from fate.store import Store
 
     store = Store(existing(config.db), writes=False)
     try:
-        tokenizer, sha256 = load_tokenizer(config.model)
+        spells = spellings(config.model)
     except EngineError as error:
         print(error)
-        spells, sha256 = {}, ""
-    else:
-        spells = {sha256: partial(text_after, tokenizer)}
+        spells = {}
     found = 0
     for problem in problems_of(store, spells):
         print(problem)
         found += 1
     ((choices,),) = store.query("SELECT count(*) FROM choice")
     ((others,),) = store.query(
-        "SELECT count(*) FROM choice c JOIN model m ON m.id = c.model_id WHERE m.tokenizer_sha256 <> ?", sha256
+        "SELECT count(*) FROM choice c JOIN model m ON m.id = c.model_id "
+        f"WHERE m.tokenizer_sha256 NOT IN ({', '.join('?' * len(spells))})",
+        *spells,
     )
     store.close()
     print(f"{choices:,} choices looked at, {found:,} problems")

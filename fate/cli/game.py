@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fate.cli.options import Database, Lines, Model, Pickle, existing, settings
+from fate.cli.options import Database, Device, Lines, Model, Pickle, Precision, existing, settings
 from fate.core.errors import FateError
 
 if TYPE_CHECKING:
@@ -22,10 +22,14 @@ def play(
     model: Model = None,
     db: Database = None,
     allow_pickle: Pickle = False,
+    precision: Precision = None,
+    device: Device = None,
     plain: Lines = False,
 ) -> None:
     """Begin a story."""
-    config = settings(context, model=model, db=db, allow_pickle=allow_pickle or None)
+    config = settings(
+        context, model=model, db=db, allow_pickle=allow_pickle or None, precision=precision, device=device
+    )
     if opening == "-":
         if sys.stdin.isatty():
             raise FateError("`fate play -` reads the opening from standard input; pipe it in.")
@@ -90,7 +94,7 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
     from fate.engine import load
     from fate.playthrough import Playthrough
 
-    engine = load(config.model, context=config.context, pickle=config.allow_pickle)
+    engine = load(config.model, **config.loading(), progress=lines.tell_loading)
     policy = UniformPolicy(config.ranges.settings_ranges())
     lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
     store.close()

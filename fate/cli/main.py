@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from fate import __version__
-from fate.cli import data, game
-from fate.cli.options import Database, Lines, Model, Pickle, settings
+from fate.cli import data, game, models
+from fate.cli.options import Database, Device, Lines, Model, Pickle, Precision, settings
 from fate.core.errors import FateError
 
 app = typer.Typer(
@@ -42,19 +42,27 @@ def library(
     model: Model = None,
     db: Database = None,
     allow_pickle: Pickle = False,
+    precision: Precision = None,
+    device: Device = None,
     plain: Lines = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
     """Without a command: open the library of stories."""
-    context.obj = {"model": model, "db": db, "allow_pickle": allow_pickle or None}
+    context.obj = {
+        "model": model,
+        "db": db,
+        "allow_pickle": allow_pickle or None,
+        "precision": precision,
+        "device": device,
+    }
     if context.invoked_subcommand is None:
         (game.run_plain if plain else game.run)(settings(context))
     elif plain:
         raise FateError("--plain stands after the command that it is for, as in `fate play --plain`.")
 
 
-for command in (game.play, game.judge, data.export, data.stats, data.replay, data.check, data.restore):
+for command in (game.play, game.judge, models.models, data.export, data.stats, data.replay, data.check, data.restore):
     app.command()(command)
 app.command("import")(data.import_)

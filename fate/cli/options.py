@@ -20,6 +20,9 @@ Pickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read weights that are not safetensors; they can run code.")
 ]
 
+Precision = Annotated[str | None, typer.Option("--precision", help="auto, float32, float16, bfloat16 or int8.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
 
 def settings(context: typer.Context, **flags: str | bool | None) -> Config:
     """The settings in force; a flag counts before the command's name as well as after it."""

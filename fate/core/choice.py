@@ -20,7 +20,7 @@ class ModelInfo:
     name: str  # folder name or hub id
     architecture: str
     weights_sha256: str
-    tokenizer_sha256: str
+    tokenizer_sha256: str  # of its files, and of the chat template where one stands before stories
     precision: str
     device: str
     threads: int
@@ -94,7 +94,7 @@ class Choice:
     story_id: str
     parent_id: str | None  # the candidate this one continues; None after the opening
     step: int  # choices on the path before this one
-    prompt: str  # what prompt_ids decode to
+    prompt: str  # the story in prompt_ids, without a chat template
     prompt_ids: tuple[int, ...]
     cached_tokens: int  # prompt tokens whose keys and values were kept from the choice before
     model: ModelInfo

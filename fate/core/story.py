@@ -77,15 +77,15 @@ def continued(story: str, text: str) -> str:
     return text if text[0].isspace() or story[-1:].isspace() or not story else f" {text}"
 
 
-def prompt_window(ids: Sequence[int], window: int) -> tuple[int, ...]:
-    """The last tokens of a story that fit ``window``.
+def prompt_window(ids: Sequence[int], window: int, kept: Sequence[int] = ()) -> tuple[int, ...]:
+    """The last tokens of a story that fit ``window``, after those that stand before any part of it.
 
     Once a story is too long, it is cut to three quarters of the window rather than to its edge: the
     window then stays where it is for several choices, and what the engine has read stays read.
     """
     if len(ids) <= window:
         return tuple(ids)
-    return tuple(ids[-(window * 3 // 4) :])
+    return (*kept, *ids[-((window - len(kept)) * 3 // 4) :])
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -12,7 +12,8 @@ import torch
 
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
-from fate.core.story import ends_sentence
+from fate.core.story import ends_sentence, prompt_window
+from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper, inverse_cdf
 
@@ -51,16 +52,24 @@ class Engine:
         info: what to record about both.
         context: the most tokens that a prompt and its continuation may have together.
         eos_ids: the tokens that end a text.
+        preamble: what stands before a story.
     """
 
     def __init__(
-        self, decoder: Decoder, tokenizer: Any, info: ModelInfo, context: int, eos_ids: Collection[int]
+        self,
+        decoder: Decoder,
+        tokenizer: Any,
+        info: ModelInfo,
+        context: int,
+        eos_ids: Collection[int],
+        preamble: Preamble | None = None,
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.info = info
         self.context = context
         self.eos_ids = frozenset(eos_ids)
+        self.preamble = preamble or Preamble()
         self.writing: Batch | None = None  # whose rows the decoder stands in
 
     @property
@@ -69,14 +78,20 @@ class Engine:
         return self.decoder.several
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Token ids of a text, after the model's own start token if it has one.
+        """Token ids of a story, after what has to stand before one.
 
         What looks like a special token in the text is spelled out, and no end token follows it.
         """
-        ids = self.tokenizer(text, split_special_tokens=True)["input_ids"]
-        while len(ids) > 1 and ids[-1] in self.eos_ids:
-            ids = ids[:-1]
-        return tuple(ids)
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return (*self.preamble.start, *ids)
+
+    def window(self, ids: Sequence[int], room: int) -> tuple[int, ...]:
+        """As much of an encoded story's end as leaves ``room`` tokens of the context."""
+        return prompt_window(ids, self.context - room, self.preamble.kept)
+
+    def story(self, prompt_ids: Sequence[int]) -> str:
+        """The text of the story in a prompt."""
+        return self.decode(self.preamble.story(prompt_ids))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens; exactly as generated, no space tidied."""

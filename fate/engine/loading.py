@@ -2,165 +2,313 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
-import yaml
-from huggingface_hub import metadata_load, try_to_load_from_cache
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from fate.core.choice import ModelInfo
-from fate.core.errors import FateError
+from fate.engine import families, memory
 from fate.engine.checkpoint import tensors
 from fate.engine.decoding import Decoder, Engine
-from fate.engine.families import UnknownDecoderError, describe
+from fate.engine.families import UnknownDecoderError
 from fate.engine.fingerprint import fingerprint
-from fate.engine.lean import LeanDecoder
+from fate.engine.hub import (
+    ADVICE,
+    TOKENIZER_FILES,
+    EngineError,
+    Weights,
+    cached,
+    find,
+    is_folder,
+    license_of,
+    no_weights,
+    weights,
+)
+from fate.engine.kernels import Precision, has_fbgemm
+from fate.engine.lean import LeanDecoder, Tensors
+from fate.engine.prompting import Chat, Preamble, preamble_of
 from fate.engine.reference import TransformersDecoder
+from fate.engine.spelling import decode, text_after
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
 LEAST_CONTEXT = 128
-_ADVICE = "give a folder with config.json, or a hub id such as bigscience/bloom-560m"
-
-
-class EngineError(FateError):
-    """A model that cannot be used."""
 
 
 def load(
-    name: str, *, context: int = 1024, pickle: bool = False, progress: Callable[[str], object] = lambda _: None
+    name: str,
+    *,
+    context: int = 1024,
+    precision: str = "auto",
+    device: str = "auto",
+    chat: Chat = "auto",
+    pickle: bool = False,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Engine:
-    """Load a causal LM from a folder or from the Hugging Face hub, in fp32 on the CPU.
+    """Load a causal LM from a folder or from the Hugging Face hub.
 
     Args:
-        name: folder, or hub id.
+        name: folder, or hub id; one that is not in the local cache yet is downloaded.
         context: the most tokens used at once; fewer where the model's own limit is lower.
+        precision: of the weights: float32, float16, bfloat16, int8, or auto. What they really are in is in
+            ``Engine.info``.
+        device: cpu, cuda, mps, or auto: the best that is here.
+        chat: whether the story is asked for in the model's chat template; see ``preamble_of``.
         pickle: also read weights that are not safetensors; such a file can run any code.
         progress: told in a few words what is being done.
 
-    Raises EngineError where the model is missing, broken, or no causal LM. Code that comes with a
-    model is never run.
+    Raises EngineError where the model is missing, broken, no causal LM, or needs more memory than is free. Code
+    that comes with a model is never run.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    source = _source(name)
+    on = chosen_device(device)
+    folder = find(name, pickle=pickle, progress=progress)
+    own_name = folder.resolve().name if is_folder(name) else name
+    files = {file.name for file in folder.iterdir()}
+    parts = weights(files, lambda index: (folder / index).read_text(encoding="utf-8"), pickle)
+    if parts is None:
+        raise no_weights(name)
+    size = memory.size_of(folder, parts)
     try:
         progress("reading the tokenizer")
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        progress("reading the weights")
-        model, report = AutoModelForCausalLM.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=None if pickle else True,
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise EngineError(f"The weights of {name} are damaged ({error}); fetch them again.") from error
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers raises nearly every kind, depending on what is wrong
         raise EngineError(_sentence(name, error)) from error
-    if missing := sorted(report["missing_keys"]):
+    vocabulary = config.get_text_config().vocab_size
+    if len(tokenizer) > vocabulary:
         raise EngineError(
-            f"{name} is not a complete causal language model: {len(missing)} weights are missing, "
-            f"{missing[0]} among them; {_ADVICE}."
+            f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only {vocabulary}; "
+            "they do not belong together."
         )
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise EngineError(
-            f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only "
-            f"{model.get_input_embeddings().num_embeddings}; they do not belong together."
-        )
-    limit = _context_limit(model.config)
+    limit = _context_limit(config)
     if limit < LEAST_CONTEXT:
         raise EngineError(f"{name} reads only {limit} tokens at once, too few for a story; choose another model.")
-    model.eval()
+    context = min(context, limit)
+    preamble = preamble_of(own_name, tokenizer, chat, getattr(config, "window_without_start", False))
+    if len(preamble.start) > context // 4:
+        raise EngineError(
+            f"The chat template of {name} takes {len(preamble.start)} of the {context} tokens that it may read; "
+            'raise the setting context, or set chat = "off".'
+        )
+    described = _described(folder)
+    runs_in = executed(precision, size, on, lean=described is not None)
+    _check_memory(name, size, runs_in, on, context, described is not None, progress)
+    progress("reading the weights")
+    try:
+        decoder = _decoder(name, folder, parts, config, described, runs_in, on, context, pickle)
+    except EngineError:
+        raise
+    except SafetensorError as error:
+        raise EngineError(f"The weights of {name} are damaged ({error}); fetch them again.") from error
+    except Exception as error:  # as above
+        raise EngineError(_sentence(name, error)) from error
     progress("trying it")
     try:
-        works = _continues(model)
+        works = _continues(decoder, vocabulary, 1e-2 if runs_in == "float32" else 5e-2)
     except Exception as error:  # whatever a model that does not fit does
-        raise EngineError(f"{name} cannot go on from a text that it has read ({error!r}); {_ADVICE}.") from error
+        raise EngineError(f"{name} cannot go on from a text that it has read ({error!r}); {ADVICE}.") from error
     if not works:
         raise EngineError(
             f"{name} gives other scores when it goes on from a text than when it reads the whole, or none at all, "
-            f"so its stories would be nonsense; {_ADVICE}."
+            f"so its stories would be nonsense; {ADVICE}."
         )
     progress("taking fingerprints")
-    context = min(context, limit)
-    folder = _folder(source)
+    info = _info(own_name, folder, parts.files, preamble, config, runs_in, on)
+    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, config, tokenizer), preamble)
+
+
+def _described(folder: Path) -> families.Decoder | None:
+    """What the lean forward has to know of a model; None where it does not know its kind."""
     try:
-        files = sorted(folder.glob("*.safetensors"))
-        decoder: Decoder = LeanDecoder(
-            describe(json.loads((folder / "config.json").read_text())), tensors(files), "float32", context=context
+        return families.describe(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (UnknownDecoderError, KeyError, TypeError):
+        return None
+
+
+def _decoder(
+    name: str,
+    folder: Path,
+    parts: Weights,
+    config: Any,
+    described: families.Decoder | None,
+    precision: str,
+    device: torch.device,
+    context: int,
+    pickle: bool,
+) -> Decoder:
+    """The lean forward where it knows the model, else transformers' own."""
+    if described is not None and not (device.type == "cpu" and precision == "bfloat16"):
+        with contextlib.suppress(UnknownDecoderError):  # a weight that it misses; transformers says which
+            read = _finite(name, tensors([folder / file for file in parts.files]))
+            return LeanDecoder(described, read, cast(Precision, precision), device, context)
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder,
+        config=config,
+        dtype=getattr(torch, precision, torch.float32),
+        trust_remote_code=False,
+        use_safetensors=None if pickle else True,
+        output_loading_info=True,
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise EngineError(
+            f"{name} is not a complete causal language model: {len(missing)} weights are missing, "
+            f"{missing[0]} among them; {ADVICE}."
         )
-    except UnknownDecoderError as e:
-        print("UNKNOWN", e)
-        decoder = TransformersDecoder(model)
-    return Engine(decoder, tokenizer, _info(source, model), context, _eos_ids(model, tokenizer))
+    return TransformersDecoder(model.to(device).eval())
 
 
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _finite(name: str, read: Tensors) -> Tensors:
+    """``read``, with EngineError where a tensor holds what is no number: kernels of 16 and 8 bit would hide it."""
+
+    def tensor(of: str) -> torch.Tensor | None:
+        found = read(of)
+        if found is not None and not found.sum(dtype=torch.float32).isfinite():
+            raise EngineError(f"The weights of {name} are damaged: {of} holds what is no number; fetch them again.")
+        return found
+
+    return tensor
+
+
+def _continues(decoder: Decoder, vocabulary: int, near: float) -> bool:
+    """Whether scores are numbers, and from what is kept near those from the whole text, as a share of the largest."""
+    ids = tuple(n % vocabulary for n in range(1, 9))
+    whole, _ = decoder.begin([ids], 1, 1)
+    whole = whole.clone()
+    decoder.forget()
+    decoder.begin([ids[:5]], 2, 4)
+    for token in ids[5:]:
+        parts = decoder.advance([token, token])
+    decoder.forget()
+    atol = near * float(whole.abs().max())
+    return bool(whole.isfinite().all()) and torch.allclose(parts, whole.expand(2, -1), rtol=0, atol=atol)
+
+
+def _eos_ids(folder: Path, config: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a text, as any file of the model names them."""
+    named = [tokenizer.eos_token_id, config.eos_token_id]
+    with contextlib.suppress(OSError):  # not every model has that file
+        named.append(GenerationConfig.from_pretrained(folder).eos_token_id)
     ids: set[int] = set()
-    for source in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
+    for source in named:
         ids.update(source if isinstance(source, list) else [] if source is None else [source])
     return frozenset(ids)
 
 
-def load_tokenizer(name: str) -> tuple[Any, str]:
-    """A model's tokenizer and the sha256 that ``ModelInfo`` has for it. Raises EngineError."""
-    source = _source(name)
+def spellings(name: str) -> dict[str, Callable[[Sequence[int], Sequence[int]], str]]:
+    """What token ids add to a prompt's, or to nothing, as text: with and without the model's chat template.
+
+    The keys are what ``ModelInfo.tokenizer_sha256`` is in each case. Nothing is downloaded. Raises EngineError.
+    """
+    folder = Path(name).expanduser() if is_folder(name) else cached(name, pickle=True)
+    if folder is None:
+        raise EngineError(f"{name} is neither a folder here nor in the local cache of the hub.")
+    own_name = folder.resolve().name if is_folder(name) else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # as in load
         raise EngineError(_sentence(name, error)) from error
-    return tokenizer, _tokenizer_sha256(_folder(source))
+    preambles = [preamble_of(own_name, tokenizer, "off")]
+    with contextlib.suppress(EngineError):  # most models have no template
+        preambles.append(preamble_of(own_name, tokenizer, "on"))
+    return {_tokenizer_sha256(folder, preamble): partial(_spelled, tokenizer, preamble) for preamble in preambles}
 
 
-@torch.inference_mode()
-def _continues(model: Any) -> bool:
-    """Whether the model's scores are numbers, and the same from kept keys and values as from the whole text."""
-    ids = torch.arange(1, 9, device=model.device).remainder(model.config.get_text_config().vocab_size).unsqueeze(0)
-    whole = model(input_ids=ids, use_cache=False).logits[:, -1].float()
-    cache = DynamicCache(config=model.config)
-    model(input_ids=ids[:, :5], past_key_values=cache, use_cache=True)
-    cache.batch_repeat_interleave(2)
-    parts = model(input_ids=ids[:, 5:].repeat(2, 1), past_key_values=cache, use_cache=True).logits[:, -1].float()
-    near = 1e-2 * float(whole.abs().max())
-    return bool(whole.isfinite().all()) and torch.allclose(parts, whole.expand(2, -1), rtol=0, atol=near)
+def _spelled(tokenizer: Any, preamble: Preamble, before: Sequence[int], ids: Sequence[int]) -> str:
+    return text_after(tokenizer, before, ids) if len(before) else decode(tokenizer, preamble.story(ids))
 
 
-def _source(name: str) -> str:
-    """The folder, or the hub id, that ``name`` stands for."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise EngineError(f"The folder {name} holds no config.json, so it is no model; {_ADVICE}.")
-        return str(folder)
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise EngineError(f"There is no folder {name}; {_ADVICE}.")
-    return name
+def chosen_device(wanted: str) -> torch.device:
+    """The one place that says where a model runs. Raises EngineError for a device that is not here."""
+    here = ["cpu"]
+    if torch.backends.mps.is_available():
+        here.insert(0, "mps")
+    if torch.cuda.is_available():
+        here.insert(0, "cuda")
+    if wanted not in ("auto", *here):
+        raise EngineError(f"The device {wanted} is not here; this machine has {' and '.join(here)}.")
+    return torch.device(here[0] if wanted == "auto" else wanted)
+
+
+def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -> str:
+    """The precision in which a model's weights are held on a device: the one place that knows what there is.
+
+    By itself a CPU holds a small model in float32 and a larger one in 16 bit, and a GPU all in 16 bit: bfloat16 where
+    it has that, else float16. Where the CPU has no kernel for float16 or int8, or the lean forward does not know the
+    model (``lean`` is false), that is float32. Raises EngineError for what cannot be.
+    """
+    if device.type != "cpu":
+        if wanted == "int8":
+            raise EngineError(f"int8 is for the CPU; on {device.type} choose float16 or bfloat16.")
+        return wanted if wanted != "auto" else "bfloat16" if _has_bfloat16(device) else "float16"
+    if wanted == "auto":
+        wanted = "float32" if size.parameters <= memory.SMALL else "float16"
+    return "float32" if wanted in ("float16", "int8") and not (lean and has_fbgemm()) else wanted
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:  # on Apple it depends on the system's version
+        torch.ones(2, 2, dtype=torch.bfloat16, device=device) @ torch.ones(2, 2, dtype=torch.bfloat16, device=device)
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
+def _check_memory(
+    name: str,
+    size: memory.Size,
+    precision: str,
+    device: torch.device,
+    context: int,
+    lean: bool,
+    progress: Callable[[str], object],
+) -> None:
+    """Say what a model needs, and raise EngineError where that is more than is free."""
+    needed = memory.needed(size, precision, context)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.free()
+    progress(f"needs {memory.gigabytes(needed)} of memory, {memory.gigabytes(free)} free")
+    if needed <= free:
+        return
+    smaller = [
+        f"--precision {other} needs {memory.gigabytes(less)}"
+        for other in memory.BYTES
+        if (less := memory.needed(size, other, context)) <= free and _executes(other, size, device, lean)
+    ]
+    way_out = "; ".join(smaller) or "close other programs, or choose a smaller model (`fate models` names some)"
+    raise EngineError(
+        f"{name} needs {memory.gigabytes(needed)} of memory in {precision} and {memory.gigabytes(free)} are free; "
+        f"{way_out}."
+    )
+
+
+def _executes(precision: str, size: memory.Size, device: torch.device, lean: bool) -> bool:
+    """Whether weights would really be in a precision."""
+    try:
+        return executed(precision, size, device, lean) == precision
+    except EngineError:
+        return False
 
 
 def _sentence(name: str, error: Exception) -> str:
     """What went wrong, in one sentence with a way out."""
     said = " ".join(str(error).split())
-    local = Path(name).expanduser().is_dir()
     if "Unrecognized configuration class" in said or "does not recognize this architecture" in said:
-        return f"{name} is not a causal language model that transformers {transformers.__version__} knows; {_ADVICE}."
+        return f"{name} is not a causal language model that transformers {transformers.__version__} knows; {ADVICE}."
     if "trust_remote_code" in said:
         return f"{name} needs code of its own to run, which fate never does; choose another model."
-    if "safetensors" in said and ("no file named" in said or "does not appear to have" in said):
-        return f"{name} has no safetensors weights; if you trust its author, add --allow-pickle."
-    if not local and isinstance(error, OSError):
-        return f"{name} is neither a folder here nor within reach on the hub; check the name and the network."
-    return f"{name} could not be loaded ({type(error).__name__}: {said[:160].rstrip('.')}); {_ADVICE}."
+    return f"{name} could not be loaded ({type(error).__name__}: {said[:160].rstrip('.')}); {ADVICE}."
 
 
 def _context_limit(config: Any) -> int:
@@ -171,25 +319,15 @@ def _context_limit(config: Any) -> int:
     return 2048
 
 
-def _folder(source: str) -> Path:
-    """Where the files of a folder or of a hub id lie."""
-    if Path(source).is_dir():
-        return Path(source)
-    cached = try_to_load_from_cache(source, "config.json")
-    if not isinstance(cached, str):
-        raise EngineError(f"{source} was loaded but is not in the local cache of the hub; load it from a folder.")
-    return Path(cached).parent
-
-
-def _info(source: str, model: Any) -> ModelInfo:
-    folder = _folder(source)
-    own_name = folder.resolve().name if Path(source).is_dir() else source
+def _info(
+    name: str, folder: Path, weight_files: Sequence[str], preamble: Preamble, config: Any, precision: str, device: Any
+) -> ModelInfo:
     facts: dict[str, Any] = {
-        "architecture": type(model).__name__,
-        "weights_sha256": fingerprint(sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))),
-        "tokenizer_sha256": _tokenizer_sha256(folder),
-        "precision": str(model.dtype).removeprefix("torch."),
-        "device": str(model.device),
+        "architecture": _architecture(config),
+        "weights_sha256": fingerprint([folder / file for file in weight_files]),
+        "tokenizer_sha256": _tokenizer_sha256(folder, preamble),
+        "precision": precision,
+        "device": str(device),
         "threads": torch.get_num_threads(),
         "versions": json.dumps(
             {
@@ -200,19 +338,16 @@ def _info(source: str, model: Any) -> ModelInfo:
         ),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    name = getattr(model.config, "model_name", None) or own_name
-    return ModelInfo(id=digest, name=name, license=_license(folder), **facts)
+    known_as = getattr(config, "model_name", None) or name
+    return ModelInfo(id=digest, name=known_as, license=license_of(folder), **facts)
 
 
-def _tokenizer_sha256(folder: Path) -> str:
-    return fingerprint([folder / file for file in _TOKENIZER_FILES if (folder / file).exists()])
+def _architecture(config: Any) -> str:
+    """The class of transformers that a model is of."""
+    return str(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type, config.model_type))
 
 
-def _license(folder: Path) -> str | None:
-    """What the header of the model's card states."""
-    try:
-        header = metadata_load(folder / "README.md") or {}
-    except (OSError, ValueError, yaml.YAMLError):  # no card, or one that nobody can read
-        return None
-    stated = header.get("license_name") or header.get("license")
-    return str(stated) if stated else None
+def _tokenizer_sha256(folder: Path, preamble: Preamble) -> str:
+    """The sha256 of the tokenizer's files; with a chat template, the sha256 of that and of the template's words."""
+    files = fingerprint([folder / file for file in TOKENIZER_FILES if (folder / file).exists()])
+    return hashlib.sha256(f"{files} {preamble.template}".encode()).hexdigest() if preamble.template else files

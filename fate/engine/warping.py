@@ -50,7 +50,7 @@ class Warper:
         belong to (rows, n), both in descending order of the raw scores, on the CPU.
         """
         ranked, tokens = largest(scores.float(), min(self._reach, scores.shape[-1]))
-        ranked = ranked.double().cpu() / self._temperature
+        ranked = ranked.cpu().double() / self._temperature
         damp = torch.tensor([[s.damp_at(t)] for s in self._settings], dtype=torch.float64)
         dampened = ranked
         for mode in self._modes:

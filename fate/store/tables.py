@@ -60,7 +60,7 @@ class Choice(SQLModel, table=True):
         default=None, sa_column=Column(ForeignKey("candidate.id", use_alter=True), index=True)
     )
     step: int
-    prompt: str  # what input_ids decode to
+    prompt: str  # the story in input_ids, without a chat template
     input_tensors: bytes  # safetensors: input_ids, attention_mask; int64, (1, n)
     cached_tokens: int
     model_id: str = Field(foreign_key="model.id")

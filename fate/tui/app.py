@@ -168,8 +168,7 @@ class FateApp(App[None]):
 
             engine = load(
                 self.config.model,
-                context=self.config.context,
-                pickle=self.config.allow_pickle,
+                **self.config.loading(),
                 progress=lambda doing: self.post_message(EngineProgress(doing)),
             )
         except FateError as error:

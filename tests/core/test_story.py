@@ -61,6 +61,16 @@ def test_the_window_is_an_end_of_the_story_that_fits(ids, window):
     assert len(cut) == len(ids) or len(cut) == window * 3 // 4
 
 
+@given(st.lists(st.integers()), st.integers(8, 50), st.lists(st.integers(), max_size=4))
+def test_what_stands_before_any_part_of_a_story_stays_where_the_window_cuts(story, window, kept):
+    ids = [*kept, *story]
+    cut = prompt_window(ids, window, kept)
+    assert len(cut) <= window
+    assert list(cut[: len(kept)]) == kept
+    rest = list(cut[len(kept) :])
+    assert rest == (story[-len(rest) :] if rest else [])
+
+
 @given(st.text())
 def test_titles_are_short_lines(text):
     title = title_of(text)

@@ -54,6 +54,9 @@ def test_a_story_starts_with_the_start_token_and_text_survives_the_tokenizer(eng
     ids = engine.encode(text)
     assert ids[0] == engine.tokenizer.bos_token_id
     assert engine.decode(ids) == text
+    cut = engine.window(ids * 100, 48)
+    assert len(cut) <= engine.context - 48
+    assert engine.preamble.kept == ()  # it takes a text without its start token for the middle of a story
 
 
 def test_it_writes_english_sentences_after_every_opening(engine):
@@ -109,4 +112,5 @@ def test_the_recipe_trains_and_resumes(tmp_path):
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
         assert json.loads(done.stdout[done.stdout.index("{") :])["bits_per_byte"]["tinystories"] > 0
-    assert load(str(tmp_path / "out")).context == 512
+    engine = load(str(tmp_path / "out"))
+    assert (engine.context, engine.preamble.kept) == (512, ())

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,13 @@ import pytest
 import torch
 import transformers
 
-from fate.engine import EngineError, load
+from fate.engine import EngineError, load, memory
+from fate.engine.hub import weights
+from fate.engine.kernels import has_fbgemm
+from fate.engine.loading import executed
 from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, tiny_model
+
+PROMPT = (5, 17, 300, 41, 8, 99, 230)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -38,6 +44,102 @@ def test_a_hub_id_loads_from_the_local_cache(tiny_folders, tmp_path):
     assert done.stdout.split() == ["someone/tiny", load(str(tiny_folders["gpt2"])).info.weights_sha256], done.stderr
 
 
+@pytest.mark.parametrize("parts", ["1GB", "20KB"])
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_checkpoint_of_any_precision_whole_or_in_parts_has_its_weights(tiny_folders, tmp_path, stored, parts):
+    folder = copy(tiny_folders["gpt2"], tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    model = tiny_model("gpt2").to(stored)
+    model.save_pretrained(folder, max_shard_size=parts)
+    assert (len(list(folder.glob("*.safetensors"))) > 1) == (parts == "20KB")
+    engine = load(str(folder))
+    assert engine.info.precision == "float32"
+    assert_near(scores(engine), expected(model.float()), 1e-5)
+
+
+def expected(model):
+    """The scores after PROMPT, by transformers' own forward."""
+    with torch.inference_mode():
+        return model.eval()(torch.tensor([PROMPT])).logits[:, -1]
+
+
+def scores(engine):
+    return engine.decoder.begin([PROMPT], 1, 1)[0]
+
+
+def assert_near(found, wanted, share):
+    assert float((found - wanted).abs().max() / wanted.abs().max()) < share
+
+
+def test_bfloat16_is_what_it_says(tiny_folders):
+    engine = load(str(tiny_folders["llama"]), precision="bfloat16")
+    assert engine.info.precision == "bfloat16"
+    assert {weight.dtype for weight in engine.decoder.model.parameters()} == {torch.bfloat16}
+    assert engine.info.id != load(str(tiny_folders["llama"])).info.id
+    assert_near(scores(engine), expected(tiny_model("llama")), 0.05)
+
+
+@pytest.mark.skipif(not has_fbgemm(), reason="no kernels for narrow weights")
+@pytest.mark.parametrize(("precision", "share"), [("float16", 1e-3), ("int8", 0.1)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_narrow_weights_are_in_use_where_they_are_recorded(tiny_folders, family, precision, share):
+    engine = load(str(tiny_folders[family]), precision=precision)
+    assert engine.info.precision == precision
+    wanted = expected(tiny_model(family))
+    assert_near(scores(engine), wanted, share)
+    assert float((scores(engine) - wanted).abs().max() / wanted.abs().max()) > 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_a_model_of_another_family_is_in_float32_and_recorded_so(tiny_folders, tmp_path, precision):
+    config = transformers.MistralConfig(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=64, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    folder = other_model(tmp_path / "m", tiny_folders, transformers.MistralForCausalLM(config))
+    engine = load(str(folder), precision=precision)
+    assert engine.info.precision == "float32"
+    assert {weight.dtype for weight in engine.decoder.model.parameters()} == {torch.float32}
+
+
+def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():
+    small, large = memory.Size(memory.SMALL, 1, 1), memory.Size(memory.SMALL + 1, 1, 1)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert executed("auto", small, cpu, lean=True) == "float32"
+    assert executed("auto", large, cpu, lean=True) == ("float16" if has_fbgemm() else "float32")
+    assert executed("auto", large, cpu, lean=False) == "float32"
+    assert executed("auto", small, gpu, lean=True) in ("float16", "bfloat16")
+    assert executed("float32", large, gpu, lean=True) == "float32"
+    with pytest.raises(EngineError, match="int8 is for the CPU"):
+        executed("int8", large, gpu, lean=True)
+
+
+def test_a_device_that_is_not_here_is_told(tiny_folders):
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    assert f"The device {missing} is not here; this machine has" in sentence(tiny_folders["llama"], device=missing)
+
+
+def test_a_part_of_the_weights_that_is_missing_is_told(tiny_folders, tmp_path):
+    folder = copy(tiny_folders["llama"], tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    tiny_model("llama").save_pretrained(folder, max_shard_size="20KB")
+    next(folder.glob("*.safetensors")).unlink()
+    assert "damaged" in sentence(folder)
+
+
+def test_a_model_that_does_not_fit_is_refused_with_numbers_and_a_smaller_precision(tiny_folders, monkeypatch):
+    folder = tiny_folders["llama"]
+    size = memory.size_of(folder, weights({"model.safetensors"}, str, pickle=False))
+    monkeypatch.setattr(memory, "free", lambda: memory.needed(size, "bfloat16", 500))
+    said = sentence(folder, context=500)
+    assert re.search(
+        r"needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said
+    ), said
+    assert load(str(folder), context=500, precision="bfloat16").info.precision == "bfloat16"
+    monkeypatch.setattr(memory, "free", lambda: 1000)
+    assert "0.0 GB are free; close other programs, or choose a smaller model" in sentence(folder)
+
+
 def test_the_same_folder_has_the_same_fingerprint_and_another_has_not(engines, tiny_folders):
     again = load(str(tiny_folders["llama"])).info
     assert again == engines["llama"].info
@@ -52,6 +154,8 @@ def test_the_context_can_be_made_smaller_not_larger(tiny_folders):
 def test_progress_is_told_in_order(tiny_folders):
     told = []
     load(str(tiny_folders["gpt2"]), progress=told.append)
+    needs = told.pop(1)
+    assert re.fullmatch(r"needs 0\.\d GB of memory, [\d.]+ GB free", needs)
     assert told == ["reading the tokenizer", "reading the weights", "trying it", "taking fingerprints"]
 
 
@@ -77,8 +181,8 @@ def test_a_folder_without_a_model_is_told(tmp_path):
     assert "holds no config.json" in sentence(tmp_path)
 
 
-def test_a_hub_id_out_of_reach_is_told():
-    assert "nobody/nothing is neither a folder here nor within reach" in sentence("nobody/nothing")
+def test_a_hub_id_that_is_not_here_is_told():
+    assert "nobody/nothing is neither a folder here nor in the local cache" in sentence("nobody/nothing")
 
 
 def test_damaged_weights_are_told(tiny_folders, tmp_path):
@@ -153,7 +257,7 @@ def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path)
 def test_weights_that_are_no_numbers_are_told(tiny_folders, tmp_path):
     model = tiny_model("llama")
     torch.nn.init.constant_(model.model.layers[0].mlp.up_proj.weight, torch.nan)
-    assert "or none at all" in sentence(other_model(tmp_path / "m", tiny_folders, model))
+    assert "holds what is no number" in sentence(other_model(tmp_path / "m", tiny_folders, model))
 
 
 def test_a_model_that_reads_too_little_is_told(tiny_folders, tmp_path):
