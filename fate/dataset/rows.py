@@ -60,6 +60,7 @@ _DECISION = [
     ("milliseconds", pa.int64()),
     ("blind", pa.bool_()),
     ("review", pa.bool_()),
+    ("reason", pa.string()),
     ("created_at", pa.string()),
 ]
 _CHOICE = [
@@ -75,6 +76,7 @@ _CHOICE = [
     ("model", pa.struct(_MODEL)),
     ("candidates", pa.list_(pa.struct(_CANDIDATE))),
     ("decisions", pa.list_(pa.struct(_DECISION))),
+    ("revealed", pa.bool_()),
     ("redacted", pa.bool_()),
 ]
 # What every row for trainers says about where it comes from.
@@ -85,6 +87,7 @@ _ORIGIN = [
     ("annotator", pa.string()),
     ("decision", pa.string()),
     ("blind", pa.bool_()),
+    ("reason", pa.string()),
     ("model", pa.string()),
 ]
 _COMPLETION = [
@@ -120,6 +123,7 @@ def choice_rows(record: Record, window: int | None = None) -> Iterator[Row]:
         "model": record.model,
         "candidates": [_candidate(row, redacted) for row in record.candidates],
         "decisions": [{**row, "blind": bool(row["blind"]), "review": bool(row["review"])} for row in record.decisions],
+        "revealed": bool(record.choice["revealed"]),
         "redacted": redacted,
     }
 
@@ -203,6 +207,7 @@ def _origin(record: Record, decision: Row) -> Row:
         "annotator": decision["annotator"],
         "decision": decision["kind"],
         "blind": bool(decision["blind"]),
+        "reason": decision["reason"],
         "model": record.model["name"],
     }
 

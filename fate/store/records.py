@@ -18,7 +18,7 @@ class Record:
     """One choice with all that belongs to it; rows are columns by name, tensors are safetensors bytes.
 
     ``candidates`` are in the order of their positions, texts by hand last; ``decisions`` are all that were ever made,
-    in the order of time, each with its ``annotator``'s name.
+    in the order of time, each with its ``annotator``'s name and its ``reason``, if one was given.
     """
 
     choice: Row
@@ -51,9 +51,10 @@ def read_records(connection: sqlite3.Connection, since: str = "") -> Iterator[Re
         )
         decisions = _of_choices(
             connection,
-            "SELECT decision.*, annotator.name AS annotator FROM choice "
+            "SELECT decision.*, annotator.name AS annotator, reason.word AS reason FROM choice "
             "CROSS JOIN decision ON decision.choice_id = choice.id "
             "CROSS JOIN annotator ON annotator.id = decision.annotator_id "
+            "LEFT JOIN reason ON reason.decision_id = decision.id "
             f"WHERE choice.created_at >= ? {order}, decision.created_at, decision.id",
             since,
         )
