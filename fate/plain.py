@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import TYPE_CHECKING, TextIO
 
-from fate.core.choice import Choice, Decision, DecisionKind
+from fate.core.choice import REASONS, Choice, Decision, DecisionKind
 from fate.core.story import StorySummary
 from fate.core.text import harmless
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "1, 2 or 3 takes a candidate, r writes others, t calls it a tie, e2 edits the second, w writes a passage of your "
-    "own, u goes back, p tells the parameters, q leaves"
+    "own, u goes back, p tells the parameters, q leaves; after a choice, "
+    f"{', '.join(REASONS)} says why it was made"
 )
 
 
@@ -95,7 +96,7 @@ class Plain:
             text = candidate.written.text.strip() or "(nothing more)"
             end = " The end." if candidate.written.finish_reason == "eos" else ""
             self.say(f"{candidate.position + 1}. {text}{end}", "")
-        began, blind = time.monotonic(), True
+        began = time.monotonic()
 
         def waited() -> int:
             return round((time.monotonic() - began) * 1000)
@@ -104,35 +105,39 @@ class Plain:
             answer = self.ask(f"Choice {choice.step + 1}")
             if answer in ("1", "2", "3"):
                 candidate = choice.candidates[int(answer) - 1]
-                playthrough.choose(choice, candidate, waited(), blind=blind)
+                playthrough.choose(choice, candidate, waited())
                 self.say(f"Kept: {candidate.written.text.strip()}", "")
                 return True
             if answer == "r":
-                playthrough.reroll(choice, waited(), blind=blind)
+                playthrough.reroll(choice, waited())
                 self.say("Kept as none good.", "")
                 return True
             if answer == "t":
-                playthrough.tie(choice, waited(), blind=blind)
+                playthrough.tie(choice, waited())
                 self.say("Kept as a tie.", "")
                 return True
             if answer in ("e1", "e2", "e3"):
                 draft = choice.candidates[int(answer[1]) - 1]
                 if words := self.ask("In your words"):
-                    playthrough.edit(choice, draft, words, waited(), blind=blind)
+                    playthrough.edit(choice, draft, words, waited())
                     self.say(f"Kept: {words}", "")
                     return True
             elif answer == "w":
                 if words := self.ask("Your passage"):
-                    playthrough.write(choice, words, waited(), blind=blind)
+                    playthrough.write(choice, words, waited())
                     self.say(f"Kept: {words}", "")
                     return True
             elif answer == "u":
                 self._undo(playthrough)
                 return True
             elif answer == "p":
-                blind = False
+                playthrough.reveal(choice.id)
                 for candidate in choice.candidates:
                     self.say(f"{candidate.position + 1}. {candidate.written.settings.summary()}")
+            elif answer in REASONS and playthrough.unexplained:
+                playthrough.explain(playthrough.unexplained, answer)
+                playthrough.unexplained = None
+                self.say(f"Kept why: {answer}.")
             elif answer in (None, "q"):
                 return False
             else:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from fate.core.choice import ByHand, Candidate, Choice, Continuation, Decision, DecisionKind
+from fate.core.choice import EXPLAINED, ByHand, Candidate, Choice, Continuation, Decision, DecisionKind, Reason
 from fate.core.sampling import SamplerSettings
 from fate.core.story import Path, continued
 from fate.core.text import harmless
@@ -21,6 +22,15 @@ if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with
 
 CANDIDATES = 3
 _SEEDS = 2**63  # what fits a column of SQLite
+
+
+class Answer(NamedTuple):
+    """What a reader says of the candidates on the screen."""
+
+    kind: DecisionKind
+    position: int  # of the candidate that is chosen, or edited
+    text: str  # by hand
+    milliseconds: int  # from the moment the candidates took keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +89,17 @@ class Playthrough:
         self.policy = policy
         self.annotator = annotator
         self.path = store.path(story_id)
+        self.revealed: set[str] = set()  # choices whose parameters the reader may see
+        self.unexplained: str | None = None  # the decision that was made last, while nobody has said why
+        self._equipment = engine, policy  # of the next new candidates
+        self._keeping = threading.Lock()  # a choice; it is revealed before that or after it
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
         self._ahead: dict[str, tuple[_Plan, Generation]] = {}  # by the candidate that they would follow
+
+    def equip(self, engine: Engine, policy: UniformPolicy, annotator: str) -> None:
+        """Go on with others: the annotator at once, engine and policy from the next new candidates on."""
+        self._equipment, self.annotator = (engine, policy), annotator
 
     def offer(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Offer]:
         """The candidates where the story stands: those that wait for an answer, or new ones.
@@ -94,6 +112,9 @@ class Playthrough:
         if waiting := self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
+        if self._equipment != (self.engine, self.policy):
+            self.engine, self.policy = self._equipment
+            self._ahead = {}  # which others wrote
         choice_id = uuid4().hex
         plan, generation = self._begin(path)
         while not generation.done:
@@ -101,29 +122,31 @@ class Playthrough:
             if stop():
                 generation.cancel()
             yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
-        choice = Choice(
-            id=choice_id,
-            story_id=path.story_id,
-            parent_id=path.tip_id,
-            step=len(path.passages),
-            prompt=self.engine.story(plan.prompt_ids),
-            prompt_ids=plan.prompt_ids,
-            cached_tokens=generation.cached_tokens,
-            model=self.engine.info,
-            candidates=tuple(
-                Candidate(
-                    uuid4().hex,
-                    slot,
-                    place,
-                    True,
-                    self.policy.name,
-                    plan.draws[slot].log_density,
-                    generation.rows[slot],
-                )
-                for place, slot in enumerate(plan.slots)
-            ),
-        )
-        self.store.add_choice(choice)
+        with self._keeping:
+            choice = Choice(
+                id=choice_id,
+                story_id=path.story_id,
+                parent_id=path.tip_id,
+                step=len(path.passages),
+                prompt=self.engine.story(plan.prompt_ids),
+                prompt_ids=plan.prompt_ids,
+                cached_tokens=generation.cached_tokens,
+                model=self.engine.info,
+                candidates=tuple(
+                    Candidate(
+                        uuid4().hex,
+                        slot,
+                        place,
+                        True,
+                        self.policy.name,
+                        plan.draws[slot].log_density,
+                        generation.rows[slot],
+                    )
+                    for place, slot in enumerate(plan.slots)
+                ),
+                revealed=choice_id in self.revealed,
+            )
+            self.store.add_choice(choice)
         yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
 
     def look_ahead(self, choice: Choice, stop: Callable[[], bool]) -> None:
@@ -150,19 +173,43 @@ class Playthrough:
         while not (batch.done or stop()):
             batch.step()
 
-    def choose(self, choice: Choice, candidate: Candidate, milliseconds: int, *, blind: bool) -> None:
+    def reveal(self, choice_id: str) -> None:
+        """Note, before it happens, that the reader sees how a choice is sampled; what they say of it is not blind."""
+        with self._keeping:
+            if choice_id not in self.revealed:
+                self.store.reveal(choice_id)
+                self.revealed.add(choice_id)
+
+    def answer(self, choice: Choice, answer: Answer) -> None:
+        """Keep an answer of whatever kind."""
+        candidate, milliseconds = choice.candidates[answer.position], answer.milliseconds
+        match answer.kind:
+            case "chosen":
+                self.choose(choice, candidate, milliseconds)
+            case "edited":
+                self.edit(choice, candidate, answer.text, milliseconds)
+            case "written":
+                self.write(choice, answer.text, milliseconds)
+            case "tie":
+                self.tie(choice, milliseconds)
+            case "none_good":
+                self.reroll(choice, milliseconds)
+            case "undone":
+                raise ValueError("undo is no answer")
+
+    def choose(self, choice: Choice, candidate: Candidate, milliseconds: int) -> None:
         """Take a candidate into the story."""
-        self._decide(choice, "chosen", milliseconds, blind, candidate.id)
+        self._decide(choice, "chosen", milliseconds, candidate.id)
 
-    def reroll(self, choice: Choice, milliseconds: int, *, blind: bool) -> None:
+    def reroll(self, choice: Choice, milliseconds: int) -> None:
         """Keep the candidates as "none good"; the next offer is a new one."""
-        self._decide(choice, "none_good", milliseconds, blind)
+        self._decide(choice, "none_good", milliseconds)
 
-    def tie(self, choice: Choice, milliseconds: int, *, blind: bool) -> None:
+    def tie(self, choice: Choice, milliseconds: int) -> None:
         """Keep the candidates as equally good; the next offer is a new one."""
-        self._decide(choice, "tie", milliseconds, blind)
+        self._decide(choice, "tie", milliseconds)
 
-    def edit(self, choice: Choice, draft: Candidate, text: str, milliseconds: int, *, blind: bool) -> None:
+    def edit(self, choice: Choice, draft: Candidate, text: str, milliseconds: int) -> None:
         """Take a candidate in the reader's own words; one that was not changed is chosen.
 
         The white space before the draft stays: it joins the passage to the story. Raises ValueError where the text is
@@ -172,15 +219,19 @@ class Playthrough:
         if not text:
             raise ValueError("text must not be empty")
         if text in (original.strip(), harmless(original).strip()):
-            self.choose(choice, draft, milliseconds, blind=blind)
+            self.choose(choice, draft, milliseconds)
         else:
             before = original[: len(original) - len(original.lstrip())]
-            self._decide(choice, "edited", milliseconds, blind, by_hand=ByHand(uuid4().hex, before + text, draft.id))
+            self._decide(choice, "edited", milliseconds, by_hand=ByHand(uuid4().hex, before + text, draft.id))
 
-    def write(self, choice: Choice, text: str, milliseconds: int, *, blind: bool) -> None:
+    def write(self, choice: Choice, text: str, milliseconds: int) -> None:
         """Go on with a passage of the reader's own. Raises ValueError where it is empty."""
         by_hand = ByHand(uuid4().hex, continued(self.path.text, text))
-        self._decide(choice, "written", milliseconds, blind, by_hand=by_hand)
+        self._decide(choice, "written", milliseconds, by_hand=by_hand)
+
+    def explain(self, decision_id: str, reason: Reason) -> None:
+        """Say why a decision was made; see ``unexplained``."""
+        self.store.explain(decision_id, reason)
 
     def undo(self) -> bool:
         """Withdraw the last decision on the path; its choice is offered again. False at the opening.
@@ -193,15 +244,17 @@ class Playthrough:
         said = self.store.last_said(choice)
         taken = None if choice.parent_id == self.path.tip_id else self.path.tip_id
         if said is not None and said.kind != "undone" and said.candidate_id == taken:
-            self._decide(choice, "undone", 0, blind=False)
+            self._decide(choice, "undone", 0)
         else:
             self.stand(choice.parent_id)
         return True
 
-    def stand(self, candidate_id: str | None) -> None:
-        """Step to any text of the story, or to its opening, and go on from there."""
+    def stand(self, candidate_id: str | None) -> bool:
+        """Step to any text of the story, or to its opening, and go on from there; that is always possible."""
         self.store.stand(self.path.story_id, candidate_id)
+        self.unexplained = None
         self.path = self.store.path(self.path.story_id)
+        return True
 
     def redo(self) -> bool:
         """Say again what the last undo withdrew. False where nothing was, or another annotator had said it."""
@@ -210,6 +263,7 @@ class Playthrough:
         if choice is None or withdrawn is None or withdrawn.annotator != self.annotator:
             return False
         self.store.decide(choice, withdrawn)
+        self.unexplained = None
         self.path = self.store.path(choice.story_id)
         return True
 
@@ -218,12 +272,13 @@ class Playthrough:
         choice: Choice,
         kind: DecisionKind,
         milliseconds: int,
-        blind: bool,
         candidate_id: str | None = None,
         by_hand: ByHand | None = None,
     ) -> None:
         taken = by_hand.id if by_hand else candidate_id
-        self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
+        blind = kind != "undone"  # unless the choice was revealed, which the store knows
+        decision_id = self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
+        self.unexplained = decision_id if kind in EXPLAINED else None
         self.path = self.store.path(choice.story_id)
 
     def _begin(self, path: Path) -> tuple[_Plan, Generation]:

@@ -27,9 +27,11 @@ class FakeEngine:
         reasons: Sequence[FinishReason] = ("sentence", "sentence", "sentence"),
         context: int = 100_000,
         delay: float = 0,
+        several: bool = False,  # whether it writes ahead
     ) -> None:
         self.info = ModelInfo("fake", "fake", "Fake", "w" * 64, "t" * 64, "float32", "cpu", 1, "{}")
         self.texts, self.reasons, self.context, self.delay = texts, reasons, context, delay
+        self.several = several
         self.prompts: list[tuple[int, ...]] = []
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -37,8 +39,6 @@ class FakeEngine:
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
-
-    several = True
 
     def generate_each(self, prompts, settings, seeds) -> FakeBatch:
         return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])

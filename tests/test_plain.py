@@ -55,6 +55,13 @@ def test_parameters_are_told_and_the_decision_knows_it(store):
     assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True, False]
 
 
+def test_a_word_after_a_choice_says_why(store):
+    said, _ = play(store, "plot\n1\nsurprise\nplot\nr\nstyle\nt\nplot\nq\n")
+    assert said.count("Kept why: ") == 2
+    assert said.count(HELP) == 3  # before any choice, a second time, and of a tie
+    assert [choice.decision.reason for choice in store.choices() if choice.decision] == ["surprise", "style", None]
+
+
 def test_anything_else_tells_the_answers_there_are(store):
     said, path = play(store, "4\nhello\n\nq\n")
     assert said.count(HELP) == 3

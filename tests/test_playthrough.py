@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
+from fate.store import Store, StoreError
 from tests.fakes import TEXTS, FakeEngine
 
 OPENING = "The old man looked at the sea."
@@ -64,7 +66,7 @@ def test_stopped_candidates_are_kept_as_they_are(store):
 def test_a_choice_continues_the_story_with_the_tokens_that_were_generated(store):
     play = playing(store)
     choice = offered(play)
-    play.choose(choice, choice.candidates[2], 900, blind=True)
+    play.choose(choice, choice.candidates[2], 900)
     assert play.path.text == OPENING + TEXTS[2]
     following = offered(play)
     assert following.prompt_ids == choice.prompt_ids + choice.candidates[2].written.kept_ids
@@ -75,7 +77,7 @@ def test_a_choice_continues_the_story_with_the_tokens_that_were_generated(store)
 def test_a_story_of_another_tokenizer_is_encoded_anew(store):
     play = playing(store)
     choice = offered(play)
-    play.choose(choice, choice.candidates[0], 900, blind=True)
+    play.choose(choice, choice.candidates[0], 900)
     other = FakeEngine()
     other.info = type(other.info)("other", "other", "Fake", "v" * 64, "u" * 64, "float32", "cpu", 1, "{}")
     other.encode = lambda text: tuple(ord(c) + 1 for c in text)
@@ -92,7 +94,7 @@ def test_a_story_longer_than_the_context_loses_its_beginning_only(store):
         choice = offered(play)
         assert len(choice.prompt_ids) <= 600
         assert play.path.text.endswith(choice.prompt)
-        play.choose(choice, choice.candidates[turn % 3], 900, blind=True)
+        play.choose(choice, choice.candidates[turn % 3], 900)
     kept = sum(a[: len(b)] == b or b[: len(a)] == a for a, b in zip(engine.prompts, engine.prompts[1:], strict=False))
     assert kept >= 20  # the window stays where it is for several choices
 
@@ -100,7 +102,7 @@ def test_a_story_longer_than_the_context_loses_its_beginning_only(store):
 def test_a_reroll_offers_others_and_undo_brings_the_first_back(store):
     play = playing(store, FakeEngine(texts=[" One {n}.", " Two {n}.", " Three {n}."]))
     first = offered(play)
-    play.reroll(first, 400, blind=True)
+    play.reroll(first, 400)
     second = offered(play)
     assert second.id != first.id
     assert second.candidates[0].written.text == " One 2."
@@ -122,7 +124,7 @@ def test_an_edited_candidate_goes_on_in_the_readers_words(store):
     play = playing(store)
     choice = offered(play)
     draft = choice.candidates[1]
-    play.edit(choice, draft, "  Nobody was there.  ".strip(), 900, blind=True)
+    play.edit(choice, draft, "  Nobody was there.  ".strip(), 900)
     assert play.path.passages == (" Nobody was there.",)
     kept = store.choice_of(play.path.tip_id)
     assert [c.written for c in kept.candidates] == [c.written for c in choice.candidates]
@@ -135,7 +137,7 @@ def test_an_edited_candidate_goes_on_in_the_readers_words(store):
 def test_an_edit_that_changes_nothing_is_a_choice(store):
     play = playing(store)
     choice = offered(play)
-    play.edit(choice, choice.candidates[0], choice.candidates[0].written.text, 900, blind=True)
+    play.edit(choice, choice.candidates[0], choice.candidates[0].written.text, 900)
     assert store.choice_of(play.path.tip_id).decision.kind == "chosen"
     assert store.choice_of(play.path.tip_id).by_hand == ()
 
@@ -143,14 +145,14 @@ def test_an_edit_that_changes_nothing_is_a_choice(store):
 def test_a_passage_of_the_readers_own_can_be_undone_and_another_chosen(store):
     play = playing(store)
     choice = offered(play)
-    play.write(choice, "\n\nThe next day it rained.", 900, blind=True)
+    play.write(choice, "\n\nThe next day it rained.", 900)
     assert play.path.text == OPENING + "\n\nThe next day it rained."
     assert play.undo()
     assert play.path.passages == ()
     again = offered(play)
     assert again.id == choice.id
     assert len(again.by_hand) == 1
-    play.choose(again, again.candidates[2], 300, blind=True)
+    play.choose(again, again.candidates[2], 300)
     assert play.path.passages == (TEXTS[2],)
 
 
@@ -159,14 +161,14 @@ def test_an_empty_text_by_hand_is_refused_and_nothing_is_decided(store, text):
     play = playing(store)
     choice = offered(play)
     with pytest.raises(ValueError, match="must not be empty"):
-        play.write(choice, text, 900, blind=True)
+        play.write(choice, text, 900)
     assert store.open_choice(play.path.story_id) == choice
 
 
 def test_a_tie_brings_other_candidates_and_can_be_undone(store):
     play = playing(store)
     choice = offered(play)
-    play.tie(choice, 500, blind=True)
+    play.tie(choice, 500)
     assert store.open_choice(play.path.story_id) is None
     other = offered(play)
     assert other.id != choice.id
@@ -195,9 +197,9 @@ def test_redo_says_again_what_undo_withdrew(store):
     play = playing(store)
     assert not play.redo()
     first = offered(play)
-    play.edit(first, first.candidates[0], "Mine.", 700, blind=True)
+    play.edit(first, first.candidates[0], "Mine.", 700)
     second = offered(play)
-    play.reroll(second, 300, blind=True)
+    play.reroll(second, 300)
     before = play.path
     assert play.undo()
     assert play.undo()
@@ -213,7 +215,136 @@ def test_redo_says_again_what_undo_withdrew(store):
 def test_after_another_answer_there_is_nothing_to_redo(store):
     play = playing(store)
     choice = offered(play)
-    play.choose(choice, choice.candidates[0], 300, blind=True)
+    play.choose(choice, choice.candidates[0], 300)
     play.undo()
-    play.choose(choice, choice.candidates[1], 300, blind=True)
+    play.choose(choice, choice.candidates[1], 300)
     assert not play.redo()
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_choice_whose_parameters_were_seen_is_not_blind_after_a_restart(store, complete):
+    play = playing(store)
+    offers = play.offer()
+    play.reveal((list(offers)[-1] if complete else next(offers)).choice_id)
+    list(offers)
+    again = playing(store, story=play.path.story_id)
+    choice = offered(again)
+    assert choice.revealed
+    again.choose(choice, choice.candidates[0], 300)
+    following = offered(again)
+    again.choose(following, following.candidates[0], 300)
+    assert [choice.decision.blind for choice in store.choices()] == [False, True]
+
+
+def test_what_is_said_again_is_not_blind_where_the_parameters_were_seen_in_between(store):
+    play = playing(store)
+    choice = offered(play)
+    play.choose(choice, choice.candidates[0], 300)
+    assert store.choice(choice.id).decision.blind
+    play.undo()
+    play.reveal(choice.id)
+    play.redo()
+    assert not store.choice(choice.id).decision.blind
+
+
+def test_a_reason_is_kept_with_its_decision_and_said_again_with_it(store):
+    play = playing(store)
+    choice = offered(play)
+    assert play.unexplained is None
+    play.choose(choice, choice.candidates[0], 300)
+    play.explain(play.unexplained, "surprise")
+    assert store.choice(choice.id).decision.reason == "surprise"
+    play.undo()
+    assert store.choice(choice.id).decision.reason is None
+    play.redo()
+    assert store.choice(choice.id).decision.reason == "surprise"
+    assert list(store.query("SELECT count(*), count(DISTINCT decision_id) FROM reason")) == [(2, 2)]
+
+
+def test_a_reason_is_said_once_and_of_no_tie(store):
+    play = playing(store)
+    choice = offered(play)
+    play.reroll(choice, 300)
+    play.explain(play.unexplained, "plot")
+    with pytest.raises(StoreError):
+        play.explain(play.unexplained, "style")
+    assert store.choice(choice.id).decision.reason == "plot"
+    following = offered(play)
+    play.tie(following, 300)
+    assert play.unexplained is None
+
+
+def test_another_engine_in_the_middle_of_an_offer_counts_from_the_next_one_on(store):
+    play = playing(store)
+    before = play.engine
+    offers = play.offer()
+    next(offers)
+    another = FakeEngine()
+    another.info = replace(before.info, id="another", name="another")
+    play.equip(another, POLICY, "Ann")
+    first = list(offers)[-1].choice
+    assert first.model == before.info
+    play.look_ahead(first, stop=lambda: False)  # which the one before writes
+    play.choose(first, first.candidates[0], 300)
+    assert offered(play).model.name == "another"
+    assert len(another.prompts) == 1
+    assert store.choice(first.id).decision.annotator == "Ann"
+
+
+def ahead(playthrough, choice, tokens=10**6):
+    """Write ahead for as many steps of the batch."""
+    left = iter(range(tokens))
+    playthrough.look_ahead(choice, lambda: next(left, None) is None)
+
+
+@pytest.mark.parametrize("tokens", [0, 7, 10**6])
+def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engines, tokens):
+    def written(name, looking):
+        store = Store(tmp_path / f"{name}.db")
+        playthrough, rows = playing(store, engines["llama"]), []
+        engines["llama"].decoder.forget()
+        for position in (0, 2, 1):
+            choice = offered(playthrough)
+            rows.append([(c.slot, c.written.settings, c.written.seed, c.written.output_ids) for c in choice.candidates])
+            if looking:
+                ahead(playthrough, choice, tokens)
+            playthrough.choose(choice, choice.candidates[position], 5)
+        store.close()
+        return rows
+
+    assert written("with", True) == written("without", False)
+
+
+def test_what_was_written_ahead_is_there_at_once_and_only_what_is_offered_is_kept(store):
+    engine = FakeEngine(several=True)
+    playthrough = playing(store, engine)
+    first = offered(playthrough)
+    ahead(playthrough, first)
+    assert [choice.id for choice in store.choices()] == [first.id]
+    playthrough.choose(first, first.candidates[1], 5)
+    written = len(engine.prompts)
+    assert len(list(playthrough.offer())) == 1  # nothing streams: it is complete
+    assert len(engine.prompts) == written
+    assert len(store.choices()) == 2
+
+
+def test_after_a_reroll_what_was_written_ahead_is_forgotten(store):
+    engine = FakeEngine(several=True)
+    playthrough = playing(store, engine)
+    first = offered(playthrough)
+    ahead(playthrough, first)
+    playthrough.reroll(first, 5)
+    second = offered(playthrough)
+    assert second.parent_id == first.parent_id
+    assert {c.written.seed for c in first.candidates}.isdisjoint(c.written.seed for c in second.candidates)
+
+
+def test_nothing_is_written_ahead_of_an_ended_story_or_by_a_model_that_cannot(store):
+    ended = FakeEngine(several=True, reasons=("eos", "eos", "eos"))
+    playthrough = playing(store, ended)
+    ahead(playthrough, offered(playthrough))
+    assert len(ended.prompts) == 1
+    single = FakeEngine()
+    playthrough = playing(store, single)
+    ahead(playthrough, offered(playthrough))
+    assert len(single.prompts) == 1

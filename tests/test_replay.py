@@ -27,13 +27,13 @@ def play(store, engine, keys, story=None, seed=0):
         offers = game.offer(stop=lambda key=key, asked=asked: key == "c" and next(asked) >= 7)
         choice = list(offers)[-1].choice
         if key == "r":
-            game.reroll(choice, 300, blind=True)
+            game.reroll(choice, 300)
         elif key == "e":
-            game.edit(choice, choice.candidates[0], "She said no.", 300, blind=True)
+            game.edit(choice, choice.candidates[0], "She said no.", 300)
         elif key == "w":
-            game.write(choice, "Then it rained.", 300, blind=True)
+            game.write(choice, "Then it rained.", 300)
         else:
-            game.choose(choice, choice.candidates["123".find(key) % 3], 300, blind=True)
+            game.choose(choice, choice.candidates["123".find(key) % 3], 300)
     return story
 
 

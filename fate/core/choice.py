@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from fate.core.sampling import SamplerSettings
 
 DecisionKind = Literal["chosen", "edited", "written", "tie", "none_good", "undone"]
+Reason = Literal["plot", "style", "character", "surprise", "coherence"]
 FinishReason = Literal["sentence", "length", "eos", "cancelled"]
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+EXPLAINED: tuple[DecisionKind, ...] = ("chosen", "edited", "none_good")  # decisions that can have a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Decision:
     annotator: str
     blind: bool  # whether the parameters were hidden
     review: bool = False  # said of an old choice, not while the story was played
+    reason: Reason | None = None  # of what was taken, its strength; of "none good", what was missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Choice:
     candidates: tuple[Candidate, ...]
     by_hand: tuple[ByHand, ...] = ()
     decisions: tuple[Decision, ...] = ()  # the one of each annotator that stands, in the order of time
+    revealed: bool = False  # whether its parameters were ever shown; who answers then is not blind
 
     @property
     def decision(self) -> Decision | None:

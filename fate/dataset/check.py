@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load
 from sqlmodel import SQLModel
 
-from fate.core.choice import DecisionKind, FinishReason
+from fate.core.choice import EXPLAINED, REASONS, DecisionKind, FinishReason
 from fate.core.sampling import SamplerSettings
 from fate.store import Store, tables
 from fate.store.records import Record, Row
@@ -149,6 +149,9 @@ def _decisions(record: Record) -> Iterator[str]:
             yield f"{name} is {kind} and its candidate is {taken}."
         elif taken not in {None, *own}:
             yield f"{name} takes a candidate of another choice."
+        reason = row.get("reason")
+        if reason is not None and (kind not in EXPLAINED or reason not in REASONS):
+            yield f"{name} is {kind} and its reason is {reason}."
 
 
 def _arrays(data: bytes | None) -> dict[str, np.ndarray[Any, Any]]:

@@ -112,6 +112,7 @@ def _record(row: Row) -> Record:
     story = {**row["story"], "tip_id": None, "played_at": row["story"]["created_at"], "state": "active"}
     choice = {name: row[name] for name in ("id", "parent_id", "step", "prompt", "cached_tokens", "created_at")}
     choice |= {"story_id": story["id"], "model_id": row["model"]["id"], "redacted": row["redacted"]}
+    choice["revealed"] = bool(row.get("revealed"))  # which the first exports did not tell
     choice["input_tensors"] = None if row["redacted"] else pack_inputs(row["input_ids"])
     decisions = [{**decision, "choice_id": row["id"]} for decision in row["decisions"]]
     return Record(choice, story, row["model"], candidates, decisions)
@@ -136,7 +137,8 @@ def _from_csv(file: Path) -> Iterator[Row]:
         for line in csv.DictReader(lines):
             row: dict[str, Any] = {name: json.loads(text) if name in nested else text for name, text in line.items()}
             row |= {name: int(row[name]) for name in ("step", "cached_tokens")}
-            row |= {"parent_id": row["parent_id"] or None, "redacted": row["redacted"] == "True"}
+            row |= {name: row.get(name) == "True" for name in ("revealed", "redacted")}
+            row["parent_id"] = row["parent_id"] or None
             yield row
 
 

@@ -65,6 +65,7 @@ _DECISION = [
     ("milliseconds", pa.int64()),
     ("blind", pa.bool_()),
     ("review", pa.bool_()),
+    ("reason", pa.string()),
     ("created_at", pa.string()),
 ]
 _CHOICE = [
@@ -80,6 +81,7 @@ _CHOICE = [
     ("model", pa.struct(_MODEL)),
     ("candidates", pa.list_(pa.struct(_CANDIDATE))),
     ("decisions", pa.list_(pa.struct(_DECISION))),
+    ("revealed", pa.bool_()),
     ("redacted", pa.bool_()),
 ]
 # What every row for trainers says about where it comes from.
@@ -90,6 +92,7 @@ _ORIGIN = [
     ("annotator", pa.string()),
     ("decision", pa.string()),
     ("blind", pa.bool_()),
+    ("reason", pa.string()),
     ("model", pa.string()),
 ]
 _COMPLETION = [
@@ -245,6 +248,7 @@ def _origin(record: Record, decision: Row) -> Row:
         "annotator": decision["annotator"],
         "decision": decision["kind"],
         "blind": bool(decision["blind"]),
+        "reason": decision["reason"],
         "model": record.model["name"],
     }
 

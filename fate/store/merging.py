@@ -19,8 +19,10 @@ class Merged:
     problems: list[str] = field(default_factory=list)
 
 
-# What may differ between two copies of one row: where a reader stands, and what was not yet recorded.
-_OWN = {"story": {"title", "tip_id", "played_at", "state"}, "model": {"license"}}
+# What may differ between two copies of one row: where a reader stands, what one has seen, what was not yet recorded.
+_OWN = {"story": {"title", "tip_id", "played_at", "state"}, "model": {"license"}, "choice": {"revealed"}}
+
+_KEYS = {"reason": "decision_id"}  # of the other tables it is "id"
 
 
 def merge(connection: sqlite3.Connection, records: Iterable[Record]) -> Merged:
@@ -39,7 +41,7 @@ class _Merger:
         self._new_stories: list[Row] = []
         self._columns = {
             table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            for table in ("story", "model", "annotator", "choice", "candidate", "decision")
+            for table in ("story", "model", "annotator", "choice", "candidate", "decision", "reason")
         }
 
     def add(self, record: Record) -> None:
@@ -47,6 +49,8 @@ class _Merger:
         rows = [("story", record.story), ("model", record.model), ("choice", choice)]
         rows += [("candidate", row) for row in record.candidates]
         rows += [("decision", row) for row in record.decisions]
+        reasons = [{"decision_id": row["id"], "word": row["reason"]} for row in record.decisions if row.get("reason")]
+        rows += [("reason", row) for row in reasons]
         problems = [problem for table, row in rows if (problem := self._conflict(table, row))]
         parent = choice["parent_id"]
         if parent is not None and self._row("candidate", parent) is None:
@@ -57,13 +61,16 @@ class _Merger:
         if self._insert("story", {**record.story, "tip_id": None}):
             self._new_stories.append(record.story)
         self._insert("model", record.model)
-        self._insert("choice", choice)
+        if not self._insert("choice", choice) and choice.get("revealed"):
+            self._connection.execute("UPDATE choice SET revealed = 1 WHERE id = ?", (choice["id"],))
         # A draft stands before what was edited from it.
         for candidate in sorted(record.candidates, key=lambda row: row["draft_id"] is not None):
             self._insert("candidate", candidate)
         for decision in record.decisions:
             self._name(decision)
             self._insert("decision", decision)
+        for reason in reasons:
+            self._insert("reason", reason)
 
     def place_readers(self) -> None:
         """In a story that is new here, the reader stands where the last decision put them."""
@@ -81,20 +88,22 @@ class _Merger:
 
     def _conflict(self, table: str, row: Row) -> str | None:
         """What a row says differently from the one that is here under its id."""
-        here = self._row(table, row["id"])
+        key = row[_KEYS.get(table, "id")]
+        here = self._row(table, key)
         if here is None:
             return None
         own = _OWN.get(table, set())
         differing = [n for n in self._columns[table] if n not in own and n in row and row[n] != here[n]]
-        return f"{table} {row['id']} is here with another {', '.join(differing)}" if differing else None
+        return f"{table} {key} is here with another {', '.join(differing)}" if differing else None
 
     def _row(self, table: str, row_id: str) -> Row | None:
-        found = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()
+        key = _KEYS.get(table, "id")
+        found = self._connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (row_id,)).fetchone()
         return dict(zip(self._columns[table], found, strict=True)) if found else None
 
     def _insert(self, table: str, row: Row) -> bool:
         """Add a row that is not there yet."""
-        if self._row(table, row["id"]):
+        if self._row(table, row[_KEYS.get(table, "id")]):
             self.merged.known[table] += 1
             return False
         columns = [name for name in self._columns[table] if name in row]

@@ -20,7 +20,7 @@ from sqlmodel import create_engine
 from fate.core.errors import FateError
 from fate.store.backup import back_up, backups
 
-HEAD = "0002"  # the newest revision in migrations/versions
+HEAD = "0003"  # the newest revision in migrations/versions
 
 # Execution option of connections that are about to write: they take the write lock at once, so that
 # two processes wait for each other instead of failing halfway.

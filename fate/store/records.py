@@ -18,7 +18,7 @@ class Record:
     """One choice with all that belongs to it; rows are columns by name, tensors are safetensors bytes.
 
     ``candidates`` are in the order of their positions, texts by hand last; ``decisions`` are all that were ever made,
-    in the order of time, each with its ``annotator``'s name.
+    in the order of time, each with its ``annotator``'s name and its ``reason``, if one was given.
     """
 
     choice: Row
@@ -115,9 +115,10 @@ def read_batches(
                 stretch,
             )
             decisions = connection.execute(
-                "SELECT decision.*, annotator.name AS annotator FROM choice "
+                "SELECT decision.*, annotator.name AS annotator, reason.word AS reason FROM choice "
                 "CROSS JOIN decision ON decision.choice_id = choice.id "
                 "CROSS JOIN annotator ON annotator.id = decision.annotator_id "
+                "LEFT JOIN reason ON reason.decision_id = decision.id "
                 f"WHERE {theirs} AND {within}, decision.created_at, decision.id",
                 (*annotators, *stretch),
             )

@@ -160,17 +160,26 @@ class Store:
                     input_tensors=pack_inputs(choice.prompt_ids),
                     cached_tokens=choice.cached_tokens,
                     model_id=choice.model.id,
+                    revealed=choice.revealed,
                     created_at=self._now(),
                 )
             )
             session.flush()
             session.add_all(_candidate_row(choice.id, candidate) for candidate in choice.candidates)
 
-    def decide(self, choice: core.Choice, decision: core.Decision, by_hand: core.ByHand | None = None) -> None:
-        """Add a decision, with the text by hand that it takes, if it does.
+    def reveal(self, choice_id: str) -> None:
+        """Note that the parameters of a choice are about to be shown; nothing, where it is not kept yet."""
+        with self._writing() as session:
+            if row := session.get(tables.Choice, choice_id):
+                row.revealed = True
 
-        Moves the reader past the text that was taken, or back to before the choice; a review moves nobody.
+    def decide(self, choice: core.Choice, decision: core.Decision, by_hand: core.ByHand | None = None) -> str:
+        """Add a decision, with the text by hand that it takes, if it does; returns its id.
+
+        Moves the reader past the text that was taken, or back to before the choice; a review moves nobody. What is
+        decided in play of a choice that was revealed is not blind, whatever the decision says.
         """
+        decision_id = _new_id()
         with self._writing() as session:
             story = self._story(session, choice.story_id)
             now = self._now()
@@ -181,19 +190,29 @@ class Store:
             if not decision.review:
                 story.tip_id = decision.candidate_id or choice.parent_id
                 story.played_at = now
+            revealed = session.get_one(tables.Choice, choice.id).revealed
             session.add(
                 tables.Decision(
-                    id=_new_id(),
+                    id=decision_id,
                     choice_id=choice.id,
                     candidate_id=decision.candidate_id,
                     kind=decision.kind,
                     annotator_id=_annotator_id(session, decision.annotator),
                     milliseconds=decision.milliseconds,
-                    blind=decision.blind,
+                    blind=decision.blind and (decision.review or not revealed),
                     review=decision.review,
                     created_at=now,
                 )
             )
+            if decision.reason:
+                session.flush()
+                session.add(tables.Reason(decision_id=decision_id, word=decision.reason))
+        return decision_id
+
+    def explain(self, decision_id: str, reason: core.Reason) -> None:
+        """Say why a decision was made; once, since what was said is never changed."""
+        with self._writing() as session:
+            session.add(tables.Reason(decision_id=decision_id, word=reason))
 
     def choice(self, choice_id: str) -> core.Choice:
         """A choice by its id, which must be one of this store's."""
@@ -372,10 +391,12 @@ def _said(session: Session, choice_id: str, *, review: bool = True) -> list[core
             annotator=name,
             blind=row.blind,
             review=row.review,
+            reason=reason,  # type: ignore[arg-type]  # like the kind
         )
-        for row, name in session.exec(
-            select(tables.Decision, tables.Annotator.name)
+        for row, name, reason in session.exec(
+            select(tables.Decision, tables.Annotator.name, tables.Reason.word)
             .join(tables.Annotator, col(tables.Annotator.id) == tables.Decision.annotator_id)
+            .join(tables.Reason, col(tables.Reason.decision_id) == tables.Decision.id, isouter=True)
             .where(tables.Decision.choice_id == choice_id)
             .where(true() if review else col(tables.Decision.review).is_(False))
             .order_by(col(tables.Decision.created_at), col(tables.Decision.id))
@@ -455,4 +476,5 @@ def _choice_value(session: Session, row: tables.Choice) -> core.Choice:
         candidates=tuple(_candidate_value(c) for c in candidates if c.origin == "generated"),
         by_hand=tuple(core.ByHand(c.id, c.text, c.draft_id) for c in candidates if c.origin != "generated"),
         decisions=_standing(session, row.id),
+        revealed=row.revealed,
     )

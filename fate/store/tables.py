@@ -64,6 +64,7 @@ class Choice(SQLModel, table=True):
     input_tensors: bytes  # safetensors: input_ids, attention_mask; int64, (1, n)
     cached_tokens: int
     model_id: str = Field(foreign_key="model.id")
+    revealed: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # how it was sampled was shown
     created_at: str
 
 
@@ -115,3 +116,12 @@ class Decision(SQLModel, table=True):
     blind: bool
     review: bool = Field(default=False, sa_column_kwargs={"server_default": "0"})  # said of an old choice
     created_at: str
+
+
+class Reason(SQLModel, table=True):
+    """Why a decision was made, said once, after it."""
+
+    __tablename__ = "reason"
+
+    decision_id: str = Field(primary_key=True, foreign_key="decision.id")
+    word: str

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding
 from textual.reactive import var
 
-from fate.config import Config
+from fate.config import Config, save
 from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
 from fate.core.story import StorySummary
+from fate.core.text import harmless
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
+from fate.tui.clipboard import hand_over, passed_on
 from fate.tui.commands import KeyCommands
+from fate.tui.keymap import check_keymap
+from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
 
 if TYPE_CHECKING:
     from fate.engine import Engine
+
+
+_OF_THE_MODEL = ("model", "context", "precision", "device")  # settings that count once it is loaded anew
 
 
 class FateApp(App[None]):
@@ -47,8 +60,10 @@ class FateApp(App[None]):
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave fate at once"),
     ]
 
+    config: var[Config] = var(Config)  # the settings in force
     engine: var[Engine | None] = var(None)
     doing = var("getting ready")  # what the loading of the model is doing
+    refused = var("")  # why the model that was wanted last cannot be used; the one before goes on writing
 
     def __init__(
         self,
@@ -60,12 +75,14 @@ class FateApp(App[None]):
         engine: Engine | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.set_reactive(FateApp.config, config)
         self.store = store
         self.set_reactive(FateApp.engine, engine)
         self.engine_in_use = threading.Lock()
         self.failure: str | None = None  # why the app had to stop
-        self.seen_parameters: set[str] = set()  # choices whose parameters the reader has looked at
+        self.wanted: Config | None = None  # settings with another model, which is being loaded
+        self._loading = 0  # how many models are
+        self._games: WeakSet[Playthrough] = WeakSet()
         self._begin = begin
         self._opening = opening
 
@@ -78,6 +95,10 @@ class FateApp(App[None]):
         stories = self.stories()
         if self.failure:
             return
+        self._told_theme = self.theme
+        self.theme_changed_signal.subscribe(
+            self, lambda theme: remember(theme=theme.name) if theme.name != self._told_theme else None
+        )
         self.push_screen(LibraryScreen())
         if self._opening is not None:
             self.begin_story(self._opening)
@@ -88,16 +109,14 @@ class FateApp(App[None]):
 
     def _dress(self) -> None:
         """Put on the theme and the keys of the settings. Raises FateError for those that there are not."""
+        check_keymap(self.config.keymap)
+        self.set_keymap(self.config.keymap)
         theme = self.config.theme or remembered().get("theme", "")
         if self.config.theme and theme not in self.available_themes:
             raise FateError(f"There is no theme {theme!r}; choose among {', '.join(sorted(self.available_themes))}.")
+        self._told_theme = theme  # what was put on here was not picked
         if theme in self.available_themes:
             self.theme = theme
-        self.set_keymap(self.config.keymap)
-        worn = self.theme  # what was put on here was not picked
-        self.theme_changed_signal.subscribe(
-            self, lambda theme: remember(theme=theme.name) if theme.name != worn else None
-        )
 
     def stories(self) -> list[StorySummary]:
         """All stories; none, and the app ends, where the database cannot be read."""
@@ -133,11 +152,19 @@ class FateApp(App[None]):
         if not writing.is_open:
             self.notify("Ask once the candidates are complete.")
         elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
-            self.notify(f"{choice.model.name} wrote this; start fate with that model to ask.", markup=False)
+            self.notify(f"{choice.model.name} wrote this; load that model in the settings to ask.", markup=False)
         elif len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > self.engine.context:
             self.notify("This was written after more than the model may read now; raise context.", markup=False)
         else:
-            self.seen_parameters.add(choice.id)
+            self._reveal_what_if(choice, candidate)
+
+    @work(exclusive=True, group="what-if")
+    async def _reveal_what_if(self, choice: Choice, candidate: Candidate) -> None:
+        try:
+            await asyncio.to_thread(self.store.reveal, choice.id)
+        except FateError as error:
+            self.tell_not_kept(error)
+        else:
             self.push_screen(WhatIfScreen(choice, candidate))
 
     def fail(self, error: FateError) -> None:
@@ -149,40 +176,90 @@ class FateApp(App[None]):
         """A story ready to be played, once the engine is there."""
         assert self.engine is not None
         policy = UniformPolicy(self.config.ranges.settings_ranges())
-        return Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
+        game = Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
+        self._games.add(game)  # see watch_config
+        return game
 
     def action_keys(self) -> None:
         if not isinstance(self.screen, KeysScreen):
             self.push_screen(KeysScreen(self.screen.active_bindings.values()))
 
+    def copy(self, what: str, text: str) -> None:
+        """Give a text to the clipboard, and tell the reader so."""
+        self.copy_to_clipboard(harmless(text))
+        words = len(text.split())
+        self.notify(f"Copied {what}, {words:,} {'word' if words == 1 else 'words'}.", markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """As Textual does, and through multiplexers, and with the programs of this machine."""
+        super().copy_to_clipboard(text)
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(passed_on(text, os.environ))
+            self.run_worker(partial(hand_over, text, os.environ), thread=True)
+
+    # --- settings ---------------------------------------------------------------------------------
+
+    def action_settings(self) -> None:
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen())
+
+    def change(self, name: str, config: Config) -> None:
+        """Put ``config``, in which the setting ``name`` is new, in force and into the file.
+
+        Another model is loaded first; see ``refused``. Raises FateError, and nothing is changed.
+        """
+        if name in _OF_THE_MODEL:
+            self.wanted, self.refused = (self.wanted or self.config).changed(name, config.value(name)), ""
+            self._load(self.wanted)
+        else:
+            check_keymap(config.keymap)
+            self._keep_setting(name, config)
+
+    def _keep_setting(self, name: str, config: Config) -> None:
+        value = config.value(name)
+        save(name, None if value in ("", {}) else value)
+        self.config = config
+        if name in ("theme", "keymap"):
+            self._dress()
+
+    def watch_config(self) -> None:
+        for game in self._games:
+            assert self.engine is not None  # without it there is no game
+            policy = UniformPolicy(self.config.ranges.settings_ranges())
+            game.equip(self.engine, policy, self.config.annotator)
+
+    watch_engine = watch_config
+
     # --- the model --------------------------------------------------------------------------------
 
     def _load_engine(self) -> None:
-        # A daemon, because an import cannot be interrupted and leaving must not wait for it.
-        threading.Thread(target=self._load_engine_in_background, daemon=True).start()
+        self._load(self.config)
 
-    def _load_engine_in_background(self) -> None:
-        try:
-            self.post_message(EngineProgress("waking the storyteller"))
-            from fate.engine import load
-
-            engine = load(
-                self.config.model,
-                **self.config.loading(),
-                progress=lambda doing: self.post_message(EngineProgress(doing)),
-            )
-        except FateError as error:
-            self.post_message(EngineFailed(error))
-        except Exception as error:  # whatever it was, the reader must not wait for ever
-            self.post_message(EngineFailed(FateError(f"The model could not be loaded: {error!r}.")))
-        else:
-            self.post_message(EngineReady(engine))
+    def _load(self, config: Config) -> None:
+        self._loading += 1
+        load_in_background(config, self.post_message)
 
     def on_engine_progress(self, message: EngineProgress) -> None:
         self.doing = message.doing
 
     def on_engine_ready(self, message: EngineReady) -> None:
+        self._loading -= 1
+        if self.engine is not None and message.config is not self.wanted:
+            return  # it comes too late
         self.engine = message.engine
+        if message.config is self.wanted is not None:
+            wanted, self.wanted = self.wanted, None
+            for name in _OF_THE_MODEL:
+                if wanted.value(name) != self.config.value(name):
+                    try:
+                        self._keep_setting(name, self.config.changed(name, wanted.value(name)))
+                    except FateError as error:
+                        self.tell_not_kept(error)
 
     def on_engine_failed(self, message: EngineFailed) -> None:
-        self.fail(message.error)
+        self._loading -= 1
+        if self.engine is None and self._loading <= 0:
+            self.fail(message.error)
+        elif message.config is self.wanted is not None:
+            self.wanted, self.refused = None, str(message.error)
+            self.notify(f"{message.error} The model that was there goes on.", severity="error", markup=False)

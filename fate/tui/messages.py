@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from fate.config import Config
 from fate.core.choice import Continuation
 from fate.core.errors import FateError
 from fate.playthrough import Offer
@@ -26,19 +27,21 @@ class EngineProgress(Message):
 
 
 class EngineReady(Message):
-    """The model can write."""
+    """The model can write; ``config`` are the settings that it was loaded for, if they were not yet in force."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, config: Config | None = None) -> None:
         super().__init__()
         self.engine = engine
+        self.config = config
 
 
 class EngineFailed(Message):
     """The model cannot be used."""
 
-    def __init__(self, error: FateError) -> None:
+    def __init__(self, error: FateError, config: Config | None = None) -> None:
         super().__init__()
         self.error = error
+        self.config = config
 
 
 class Offered(Message, bubble=False):

@@ -15,7 +15,7 @@ def change(store, statement, *values):
 
 
 def test_a_sound_database_has_no_problems(store):
-    play(store, "12r3teuw1")
+    play(store, "1?2r?3te?uwp1")
     assert list(check(store, SPELLS)) == []
 
 
@@ -52,6 +52,8 @@ DECISION = "WHERE id = (SELECT id FROM decision WHERE kind = 'chosen' LIMIT 1)"
         (f"UPDATE candidate SET position = 0 {CANDIDATE}", [], "not three in places 0 to 2"),
         (f"UPDATE decision SET kind = 'none_good' {DECISION}", [], "is none_good and its candidate is"),
         (f"UPDATE decision SET kind = 'liked' {DECISION}", [], "unknown kind, liked"),
+        ("UPDATE reason SET word = 'whim'", [], "is chosen and its reason is whim"),
+        ("UPDATE reason SET decision_id = 'nobody'", [], "reason row 1 refers to a row of decision that is not there"),
         (
             f"UPDATE decision SET candidate_id = (SELECT c.id FROM candidate c JOIN choice h ON h.id = c.choice_id "
             f"WHERE h.step = 2 LIMIT 1) {DECISION}",
@@ -63,7 +65,7 @@ DECISION = "WHERE id = (SELECT id FROM decision WHERE kind = 'chosen' LIMIT 1)"
     ],
 )
 def test_each_row_that_is_not_as_it_must_be_is_named(store, statement, values, sentence):
-    play(store, "12e3")
+    play(store, "1?2e3")
     change(store, statement, *values)
     problems = list(check(store, SPELLS))
     assert any(sentence in problem for problem in problems), problems

@@ -61,6 +61,16 @@ def test_a_pair_is_what_was_taken_over_what_was_passed_over(store, tmp_path):
     assert pairs[2]["rejected_settings"]["temperature"] > 0
 
 
+def test_why_a_decision_was_made_stands_in_every_config(store, tmp_path):
+    play(store, "1?p2e?")
+    export(store, tmp_path / "out")
+    assert [row["revealed"] for row in rows(tmp_path / "out", "choices")] == [False, True, False]
+    said = [row["decisions"][0]["reason"] for row in rows(tmp_path / "out", "choices")]
+    assert said == ["style", None, "style"]
+    assert [row["reason"] for row in rows(tmp_path / "out", "sft")] == said
+    assert [row["reason"] for row in rows(tmp_path / "out", "pairs")] == ["style", "style", None, None, "style"]
+
+
 def test_a_choice_row_holds_what_is_needed_to_weigh_and_repeat_it(store, tmp_path):
     play(store, "2")
     export(store, tmp_path / "out")

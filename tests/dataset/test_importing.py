@@ -11,7 +11,7 @@ from fate.dataset.importing import DataImportError, import_from
 from fate.store import Store, StoreError
 from tests.dataset.playing import OPENING, play
 
-TABLES = ("story", "model", "annotator", "choice", "candidate", "decision")
+TABLES = ("story", "model", "annotator", "choice", "candidate", "decision", "reason")
 SCHEMAS = Path(__file__).parents[1] / "store" / "schemas"
 
 
@@ -27,7 +27,7 @@ def contents(store):
 
 
 def test_another_database_comes_over_whole_and_only_once(store, other):
-    story = play(other, "12r3teuw1", annotator="Ann")
+    story = play(other, "1?2r?3te?uwp1", annotator="Ann")
     merged = import_from(store, other.file)
     assert (merged.added["choice"], merged.problems) == (7, [])
     assert contents(store) == contents(other)
@@ -48,7 +48,7 @@ def test_a_strange_name_is_a_name(store, tmp_path, name):
 
 @pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
 def test_an_exported_folder_comes_back_as_the_database_it_was_made_from(store, other, tmp_path, file_format):
-    play(other, "12r3teuw1", annotator="Ann")
+    play(other, "1?2r?3te?uwp1", annotator="Ann")
     play(other, "3", opening="Another.")
     export(other, tmp_path / "out", ExportOptions(format=file_format, split=0.5))
     merged = import_from(store, tmp_path / "out")
@@ -79,7 +79,7 @@ def test_a_story_that_went_on_elsewhere_brings_its_new_choices_and_moves_no_read
 
     play_on = playing(elsewhere, story=story)
     choice = offered(play_on)
-    play_on.choose(choice, choice.candidates[0], 300, blind=True)
+    play_on.choose(choice, choice.candidates[0], 300)
     elsewhere.close()
     merged = import_from(store, tmp_path / "copy.db")
     assert merged.added["choice"] == 1
@@ -213,3 +213,30 @@ def test_what_cannot_be_imported_is_told(store, tmp_path):
         import_from(store, tmp_path / "notes.txt")
     with pytest.raises(DataImportError, match="is the database itself"):
         import_from(store, store.file)
+
+
+def test_a_reason_and_a_look_at_the_parameters_come_after_what_is_here_already(store, other):
+    story = play(other, "12")
+    import_from(store, other.file)
+    first, second = (choice for choice in other.choices())
+    ((said,),) = other.query("SELECT id FROM decision WHERE choice_id = ?", first.id)
+    other.explain(said, "plot")
+    other.reveal(second.id)
+    merged = import_from(store, other.file)
+    assert (dict(merged.added), merged.problems) == ({"reason": 1}, [])
+    assert contents(store) == contents(other)
+    assert store.path(story) == other.path(story)
+
+
+def test_an_export_from_before_there_were_reasons_is_read(store, other, tmp_path):
+    play(other, "12")
+    export(other, tmp_path / "out", ExportOptions(format="jsonl", configs=["choices"]))
+    file = tmp_path / "out" / "choices" / "train.jsonl"
+    older = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in older:
+        del row["revealed"]
+        for decision in row["decisions"]:
+            del decision["reason"]
+    file.write_text("".join(json.dumps(row) + "\n" for row in older))
+    assert import_from(store, tmp_path / "out").added["choice"] == 2
+    assert contents(store) == contents(other)

@@ -24,9 +24,9 @@ def exported(tiny_folders, tmp_path_factory):
     for number in range(6):
         choice = list(game.offer())[-1].choice
         if number == 3:
-            game.reroll(choice, 300, blind=True)
+            game.reroll(choice, 300)
         else:
-            game.choose(choice, choice.candidates[number % 3], 300, blind=True)
+            game.choose(choice, choice.candidates[number % 3], 300)
     export(store, folder / "out", ExportOptions(window=100))
     store.close()
     return folder / "out"

@@ -203,3 +203,14 @@ def test_opening_a_file_again_leaves_the_locks_of_those_who_have_it_open(tmp_pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "database is locked" in done.stderr
     store.close()
+
+
+def test_a_choice_that_was_once_answered_with_its_parameters_in_sight_counts_as_revealed(tmp_path):
+    file = tmp_path / "fate.db"
+    shutil.copy(SCHEMAS / "0002.db", file)
+    with sqlite3.connect(file) as db:
+        (answered,) = db.execute("SELECT choice_id FROM decision WHERE kind = 'none_good'").fetchone()
+        db.execute("UPDATE decision SET blind = 0 WHERE choice_id = ?", (answered,))
+    store = Store(file)
+    assert [choice.id for choice in store.choices() if choice.revealed] == [answered]  # not the one that was undone
+    store.close()

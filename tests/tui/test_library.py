@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 
 import pytest
 from textual import events
@@ -258,3 +259,25 @@ async def test_an_opening_that_could_not_be_kept_is_still_there(game, monkeypatc
         await pilot.press("o", *"Once", "enter")
         await pilot.pause(0.2)
         assert app.screen.query_one(Input).value == "Once"
+
+
+async def test_the_screen_lives_on_while_a_change_waits_for_the_database(game, store, three):
+    other = sqlite3.connect(store.file, isolation_level=None)
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        other.execute("BEGIN IMMEDIATE")
+        await pilot.press("a", "down")  # the mark moves, though the change cannot be written yet
+        await pilot.pause()
+        assert app.screen.query_one("#stories", OptionList).highlighted == 2
+        assert titles(app)[0].startswith("A bear")
+        other.execute("ROLLBACK")
+        await until(lambda: titles(app)[-1].startswith("A bear"))
+    other.close()
+
+
+async def test_a_story_is_copied(game, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("y")
+        await until(lambda: app.clipboard == "A bear went to the sea.")

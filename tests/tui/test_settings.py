@@ -1,8 +1,16 @@
+import tomllib
+from contextlib import asynccontextmanager
+
 import pytest
 from textual.command import CommandPalette
+from textual.widgets import Input, Static
 
-from fate.config import Config
+from fate.config import Config, config_file, read_config
 from fate.tui import FateApp
+from fate.tui.messages import EngineReady
+from fate.tui.screens.settings import SettingsScreen
+from fate.tui.screens.writing import WritingScreen
+from fate.tui.widgets.setting import Setting
 from tests.fakes import FakeEngine
 from tests.tui.conftest import OPENING
 from tests.tui.driving import page, until, until_open, writing
@@ -65,3 +73,212 @@ async def test_what_keys_do_stands_in_the_command_palette(store):
         await pilot.press("enter")
         await until(lambda: not isinstance(app.screen, CommandPalette) and writing(app)._round == 2)
         assert page(app).endswith("and then it was still.")
+
+
+# --- the screen -----------------------------------------------------------------------------------
+
+
+def setting(app, name) -> Setting:
+    return app.screen.query_one(f"#{name.replace('.', '-')}", Setting)
+
+
+def note(app, name) -> str:
+    return str(setting(app, name).query_one(".note", Static).visual)
+
+
+async def go_to(pilot, name, place=0):
+    list(setting(pilot.app, name).query("Line, OneOf, YesNo"))[place].focus()
+    await pilot.pause()
+
+
+async def type_over(pilot, name, text, place=0):
+    await go_to(pilot, name, place)
+    await pilot.press("end", "ctrl+u", *text)
+    await pilot.pause()
+
+
+@asynccontextmanager
+async def at_the_settings(app, size=(100, 40)):
+    async with app.run_test(size=size) as pilot:
+        await until_open(pilot)
+        await pilot.press("comma")
+        await until(lambda: isinstance(app.screen, SettingsScreen))
+        await pilot.pause()
+        yield pilot
+
+
+def in_the_file():
+    return tomllib.loads(config_file().read_text()) if config_file().exists() else {}
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+async def test_every_setting_is_reached_with_the_arrow_keys_and_told_what_it_means(store, size):
+    app = app_with(store)
+    async with at_the_settings(app, size) as pilot:
+        told = []
+        for _ in range(16):
+            assert app.focused.region.overlaps(app.screen.query_one("VerticalScroll").region)
+            told.append(str(app.screen.query_one("#about", Static).visual))
+            await pilot.press("down")
+            await pilot.pause()
+        assert len(set(told)) == 12
+        assert "" not in told
+        await pilot.press("escape")
+        assert isinstance(app.screen, WritingScreen)
+
+
+async def test_a_range_counts_for_the_next_candidates_and_stands_in_the_file(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "ranges.top_k", "5", 0)
+        await type_over(pilot, "ranges.top_k", "5", 1)
+        await pilot.press("enter")
+        await until(lambda: note(app, "ranges.top_k") == "saved")
+        assert in_the_file() == {"ranges": {"top_k": [5, 5]}}
+        await pilot.press("escape", "1")
+        await until(lambda: writing(app)._round == 2)
+        await until_open(pilot)
+    before, after = store.choices()
+    assert (
+        {c.written.settings.top_k for c in after.candidates}
+        == {5}
+        != {c.written.settings.top_k for c in before.candidates}
+    )
+
+
+async def test_what_cannot_be_is_said_beside_it_as_it_is_typed_and_not_saved(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "ranges.temperature", "2")
+        assert "from low to high, not 2.0 to 1.1" in note(app, "ranges.temperature")
+        await pilot.press("enter", "down", "down", "down")
+        await pilot.pause(0.2)
+        assert "from low to high" in note(app, "ranges.temperature")
+        await type_over(pilot, "keymap", "writing.reroll=u")
+        assert "u is writing.undo already" in note(app, "keymap")
+        await type_over(pilot, "ranges.temperature", "0.5")
+        assert note(app, "ranges.temperature") == ""
+        await type_over(pilot, "keymap", "n")
+        assert "write it as in writing.reroll=n" in note(app, "keymap")
+        await pilot.press("escape")
+    assert in_the_file() == {}
+    assert app.config == Config()
+
+
+async def test_a_setting_that_was_changed_is_saved_on_the_way_to_another(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "annotator", "Ann")
+        await pilot.press("down")
+        await pilot.pause()
+        assert in_the_file() == {"annotator": "Ann"}
+        await pilot.press("escape", "1")
+        await until(lambda: writing(app)._round == 2)
+    assert next(store.choices()).decision.annotator == "Ann"
+
+
+async def test_keys_theme_and_blindness_change_at_once(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "keymap", "writing.choose-2=x writing.reroll=n")
+        await pilot.press("enter")
+        await go_to(pilot, "blind")
+        await pilot.press("enter")
+        await go_to(pilot, "theme")
+        await pilot.press("enter", "home", "down", "enter")
+        await until(lambda: app.theme == "ansi-dark")
+        assert in_the_file() == {
+            "keymap": {"writing.choose-2": "x", "writing.reroll": "n"},
+            "blind": False,
+            "theme": "ansi-dark",
+        }
+        await pilot.press("escape")
+        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_title))
+        await pilot.press("x")
+        await until(lambda: writing(app)._round == 2)
+    assert next(store.choices()).decision.blind is False
+    again = FateApp(read_config(), store, engine=FakeEngine())
+    async with again.run_test():
+        assert again.theme == "ansi-dark"
+
+
+async def test_a_flag_or_a_variable_wins_and_that_is_said(store, monkeypatch):
+    monkeypatch.setenv("FATE_CONTEXT", "512")
+    app = FateApp(read_config(model="fake"), store, begin=True, opening=OPENING, engine=FakeEngine())
+    async with at_the_settings(app):
+        assert (note(app, "model"), note(app, "context")) == ("from --model", "from FATE_CONTEXT")
+        assert setting(app, "model").query_one(Input).disabled
+        assert setting(app, "context").query_one(Input).disabled
+        assert app.focused is setting(app, "annotator").query_one(Input)
+
+
+async def test_another_model_writes_the_next_candidates_once_it_is_loaded(store, tiny_folders):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "model", str(tiny_folders["gpt2"]))
+        assert app.config.model != str(tiny_folders["gpt2"])
+        await pilot.press("enter")
+        await until(lambda: note(app, "model") == "saved", 60)
+        assert in_the_file() == {"model": str(tiny_folders["gpt2"])}
+        await pilot.press("escape", "1")
+        await until(lambda: writing(app)._round == 2)
+        await until_open(pilot)
+    assert [choice.model.architecture for choice in store.choices()] == ["Fake", "GPT2LMHeadModel"]
+
+
+async def test_a_model_that_cannot_be_loaded_is_one_sentence_and_the_old_one_goes_on(store, tmp_path):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await type_over(pilot, "model", str(tmp_path / "nothing"))
+        await pilot.press("enter")
+        await until(lambda: "There is no folder" in note(app, "model"), 60)
+        assert app.is_running
+        await pilot.press("escape", "1")
+        await until(lambda: writing(app)._round == 2)
+        await until_open(pilot)
+    assert in_the_file() == {}
+    assert [choice.model.architecture for choice in store.choices()] == ["Fake", "Fake"]
+
+
+async def test_of_two_models_that_were_wanted_the_last_one_stays(store, tiny_folders, tmp_path):
+    app = app_with(store)
+    async with at_the_settings(app):
+        first, second = (Config(model=str(tiny_folders[family])) for family in ("gpt2", "llama"))
+        app.wanted, app._loading = second, 2
+        late, engine = FakeEngine(), FakeEngine()
+        app.post_message(EngineReady(engine, second))
+        app.post_message(EngineReady(late, first))
+        await until(lambda: app._loading == 0)
+        assert app.engine is engine
+        assert app.config.model == second.model
+
+
+async def test_a_file_that_cannot_be_written_is_said_and_nothing_changes(store, fate_home):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        config_file().mkdir(parents=True)
+        await type_over(pilot, "annotator", "Ann")
+        await pilot.press("enter")
+        await until(lambda: "config.toml could not be written" in note(app, "annotator"))
+        assert app.config.annotator == "reader"
+
+
+async def test_the_settings_are_in_the_palette_and_open_once(store):
+    app = app_with(store)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("ctrl+p")
+        await until(lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"ranges, theme")
+        await pilot.pause(0.6)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, SettingsScreen))
+        app.action_settings()
+        assert sum(isinstance(screen, SettingsScreen) for screen in app.screen_stack) == 1
+
+
+async def test_keys_that_are_not_there_are_one_sentence(store):
+    app = app_with(store, keymap={"writing.dance": "x"})
+    async with app.run_test():
+        pass
+    assert app.failure.startswith("There is no key 'writing.dance' to change")

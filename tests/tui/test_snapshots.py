@@ -2,11 +2,16 @@
 
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
+from fate.config import read_config
+from fate.tui import FateApp
+from fate.tui.screens.settings import SettingsScreen
 from tests.fakes import FakeEngine
-from tests.tui.driving import press, until_open
+from tests.tui.driving import press, until, until_open
 
 TEXTS = (
     " Tom reached out and touched the wood. It hummed under his fingers like a sleeping cat.",
@@ -66,3 +71,28 @@ def test_library(snap_compare, game, store, monkeypatch):
         db.execute("UPDATE story SET played_at = '2026-01-01T20:15:00+00:00' WHERE opening = ?", (OPENING,))
         db.execute("UPDATE story SET played_at = '2026-01-02T07:05:00+00:00' WHERE opening <> ?", (OPENING,))
     assert snap_compare(game(opening=None, begin=False), terminal_size=(80, 24))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+def test_settings(snap_compare, store, fate_home, monkeypatch, size):
+    async def to_the_settings(pilot):
+        await until_open(pilot)
+        await pilot.press("comma")
+        await until(lambda: isinstance(pilot.app.screen, SettingsScreen) and pilot.app.focused)
+        for line in pilot.app.screen.query(Input):
+            line.cursor_blink = False
+        await pilot.press(*["down"] * 9, "end", "backspace", "backspace")
+        await until(lambda: pilot.app.screen.query(".-wrong"))
+        await pilot.pause(0.2)
+
+    monkeypatch.setattr("fate.tui.screens.settings.config_file", lambda: Path("~/fate/config.toml"))
+    monkeypatch.setenv("FATE_CONTEXT", "512")
+    app = FateApp(read_config(model="llama-fate"), store, begin=True, opening=OPENING, engine=FakeEngine(TEXTS))
+    assert snap_compare(app, terminal_size=size, run_before=to_the_settings)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
+def test_asking_why(snap_compare, game, size):
+    app = game(FakeEngine(TEXTS), OPENING)
+    app.set_reactive(FateApp.config, app.config.changed("reasons", True))
+    assert snap_compare(app, terminal_size=size, run_before=played)

@@ -109,3 +109,15 @@ async def test_the_opening_can_be_stepped_to(game, store):
         await press(pilot, "enter")
         assert page(app) == OPENING
     assert store.path(store.stories()[0].id).passages == ()
+
+
+async def test_a_text_of_the_tree_is_copied(game):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await to_the_tree(pilot)
+        await pilot.press("y", "down", "down")
+        assert app.clipboard == "Two 1."
+        await pilot.press("y")
+        assert app.clipboard == "One 2."

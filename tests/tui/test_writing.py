@@ -7,10 +7,12 @@ from textual import events
 from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
+from fate.tui import FateApp
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.candidate_card import CandidateCard
+from fate.tui.widgets.why import Why
 from tests.fakes import TEXTS, FakeEngine
 from tests.tui.conftest import OPENING
 from tests.tui.driving import cards, page, press, state, until, until_open, writing
@@ -197,7 +199,7 @@ async def test_the_keys_are_listed_from_the_bindings(game):
         await pilot.pause()
         assert isinstance(app.screen, KeysScreen)
         shown = str(app.screen.query_one("#keys Static", Static).visual)
-        for binding in WritingScreen.BINDINGS:
+        for binding in (b for b in WritingScreen.BINDINGS if b.action[:3] != "why"):  # nobody is asked why
             assert binding.tooltip in " ".join(shown.split())
         await pilot.press("escape")
         assert isinstance(app.screen, WritingScreen)
@@ -570,3 +572,98 @@ async def test_leaving_during_an_undo_that_finds_nothing_leaves(game, monkeypatc
         monkeypatch.setattr("fate.playthrough.Playthrough.undo", slow)
         await pilot.press("u", "q")
         await until(lambda: isinstance(app.screen, LibraryScreen), seconds=3)
+
+
+def shown_why(app) -> str:
+    return str(writing(app).query_one(Why).visual).replace("\N{NO-BREAK SPACE}", " ")
+
+
+async def test_one_key_says_why_and_the_next_candidates_do_not_wait_for_it(game, store):
+    app = game()
+    app.set_reactive(FateApp.config, app.config.changed("reasons", True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        assert shown_why(app) == ""
+        await pilot.press("4")  # nothing was said yet
+        await press(pilot, "1")
+        assert shown_why(app) == "why? 4 plot 5 style 6 character 7 surprise 8 coherence"
+        await pilot.press("7")
+        await until(lambda: shown_why(app) == "why: surprise")
+        await pilot.press("4")  # it was said
+        await press(pilot, "r")
+        assert shown_why(app).startswith("why? 4 plot")
+        await press(pilot, "2")  # nobody has to say why
+        await press(pilot, "t")
+        assert shown_why(app) == ""  # there is no reason for a tie
+        await press(pilot, "u")
+        assert shown_why(app) == ""
+    said = [choice.decision.reason if choice.decision else None for choice in store.choices()]
+    assert said[:3] == ["surprise", None, None]
+
+
+async def test_nobody_is_asked_why_unless_the_settings_say_so(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        assert not writing(app).query_one(Why).display
+        await pilot.press("4")
+        await pilot.pause(0.1)
+    assert next(store.choices()).decision.reason is None
+
+
+async def test_a_choice_whose_parameters_were_seen_is_not_blind_after_a_restart(game, store):
+    app = game()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_open(pilot)
+        await pilot.press("p")
+        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_title))
+        await pilot.press("p")
+        await until(lambda: "damp" not in str(writing(app).query_one("#card-0").border_title))
+    again = game(opening=None, begin=False)
+    async with again.run_test(size=(100, 30)) as pilot:
+        await pilot.press("enter")
+        await until_open(pilot)
+        await press(pilot, "1")
+        await press(pilot, "1")
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [False, True]
+
+
+async def test_parameters_are_not_shown_where_that_could_not_be_written_down(game, store, monkeypatch):
+    def full(self, choice_id):
+        raise StoreError("The disk is full.")
+
+    app = game()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_open(pilot)
+        monkeypatch.setattr("fate.store.Store.reveal", full)
+        await pilot.press("p")
+        await until(lambda: app._notifications)
+        assert "damp" not in str(writing(app).query_one("#card-0").border_title)
+
+
+async def test_the_story_or_the_marked_candidate_is_copied_and_that_is_said(game):
+    app = game()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "3")
+        await pilot.press("y")
+        await pilot.pause()
+        assert app.clipboard == f"{OPENING}{TEXTS[2]}"
+        await pilot.press("right", "Y")
+        await pilot.pause()
+        assert app.clipboard == TEXTS[1].strip()
+        said = [notification.message for notification in app._notifications]
+    assert said == [
+        "Copied the story “Nobody in Black Creek went near the old mill…”, 23 words.",
+        "Copied candidate 2, 9 words.",
+    ]
+
+
+async def test_what_is_copied_cannot_steer_the_terminal_that_it_is_pasted_into(game):
+    app = game(FakeEngine(["\x1b[31mRed\r"] * 3))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until_open(pilot)
+        await pilot.press("Y")
+        await pilot.pause()
+        assert app.clipboard == "␛[31mRed"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -21,9 +24,11 @@ from fate.core.text import harmless
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.data import DataScreen
 from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.settings import SETTINGS
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
+    from fate.store import Store
     from fate.tui.app import FateApp
 
 
@@ -43,11 +48,13 @@ class LibraryScreen(Screen[None]):
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
         Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
         Binding("c", "data", "Choices", id="library.data", tooltip="Numbers and plots of all choices; export"),
+        Binding("comma", "app.settings", "Settings", id="library.settings", tooltip=SETTINGS),
         Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
         Binding("m", "rename", "Rename", show=False, id="library.rename", tooltip="Give the story another title"),
         Binding("a", "archive", "Archive", show=False, id="library.archive", tooltip="Archive it, or bring it back"),
         Binding("d", "delete", "Delete", show=False, id="library.delete", tooltip="Delete it, after a question"),
+        Binding("y", "copy", "Copy", show=False, id="library.copy", tooltip="Copy the story"),
         Binding("s", "save", "Save as text", show=False, id="library.save", tooltip="Write it to a Markdown file here"),
         Binding("escape", "all", "All", show=False, id="library.all", tooltip="Show every story again"),
     ]
@@ -133,41 +140,62 @@ class LibraryScreen(Screen[None]):
         if story := self._marked():
             title = await self.app.push_screen_wait(LineScreen("Another title", harmless(story.title)))
             if title:
-                self._change(lambda: self.app.store.rename(story.id, title))
+                await self._change(partial(self.app.store.rename, story.id, title))
 
-    def action_archive(self) -> None:
+    @work
+    async def action_archive(self) -> None:
         if story := self._marked():
             state: StoryState = "active" if story.state == "archived" else "archived"
-            self._change(lambda: self.app.store.put(story.id, state))
+            await self._change(partial(self.app.store.put, story.id, state))
 
     @work
     async def action_delete(self) -> None:
         if story := self._marked():
             question = f"Delete “{story.title}”? It leaves this list and every export."
             if await self.app.push_screen_wait(ConfirmScreen(question)):
-                self._change(lambda: self.app.store.put(story.id, "deleted"))
+                await self._change(partial(self.app.store.put, story.id, "deleted"))
 
-    def action_save(self) -> None:
+    @work
+    async def action_copy(self) -> None:
+        if story := self._marked():
+            try:
+                path = await asyncio.to_thread(self.app.store.path, story.id)
+            except FateError as error:
+                self.notify(str(error), severity="error", markup=False)
+            else:
+                self.app.copy(f"the story “{story.title}”", path.text)
+
+    @work
+    async def action_save(self) -> None:
         """Write the marked story beside where fate was started; a file that is there stays."""
         if not (story := self._marked()):
             return
-        name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
         try:
-            text = self.app.store.path(story.id).text
-            file = next(f for n in count() if not (f := FilePath(f"{name}{f'-{n}' if n else ''}.md")).exists())
-            file.write_text(f"# {story.title}\n\n{text}\n", encoding="utf-8")
+            file = await asyncio.to_thread(_save, self.app.store, story)
         except (FateError, OSError) as error:
             self.notify(f"Not saved: {error}", severity="error", markup=False)
         else:
             self.notify(f"Saved as {file.resolve()}", markup=False)
 
-    def _change(self, change: Callable[[], None]) -> None:
+    async def _change(self, change: Callable[[], None]) -> None:
         try:
-            change()
+            await asyncio.to_thread(change)
         except FateError as error:
             self.app.tell_not_kept(error)
         else:
             self._list()
+
+
+def _save(store: Store, story: StorySummary) -> FilePath:
+    """Write a story to a new Markdown file where fate was started."""
+    name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
+    text = f"# {story.title}\n\n{store.path(story.id).text}\n"
+    for number in count():
+        file = FilePath(f"{name}-{number}.md" if number else f"{name}.md")
+        with suppress(FileExistsError), file.open("x", encoding="utf-8") as new:  # even two at once are two files
+            new.write(text)
+            return file
+    raise AssertionError("there is always another number")
 
 
 def _line(story: StorySummary) -> Content:

@@ -13,6 +13,7 @@ from textual.widgets import Footer, Input, OptionList
 from textual.widgets.option_list import Option
 
 from fate.openings import openings
+from fate.tui.screens.settings import SETTINGS
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class OpeningsScreen(Screen[None]):
     BINDINGS = [
         Binding("o", "own", "Your own", id="openings.own", tooltip="Type an opening of your own"),
         Binding("escape", "back", "Back", id="openings.back", tooltip="Back to where you came from"),
+        Binding("comma", "app.settings", "Settings", id="openings.settings", tooltip=SETTINGS),
         Binding("question_mark", "app.keys", "Keys", id="openings.keys", tooltip="Show what every key does"),
     ]
 

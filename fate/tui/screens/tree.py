@@ -48,6 +48,7 @@ class TreeScreen(Screen[str | None]):
     BINDINGS = [
         Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
         Binding("i", "what_if", "What if", id="tree.what-if", tooltip="This text under other settings"),
+        Binding("y", "copy", "Copy", show=False, id="tree.copy", tooltip="Copy this text"),
         Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
     ]
 
@@ -56,9 +57,11 @@ class TreeScreen(Screen[str | None]):
         self._path = path
         self._after: dict[str | None, dict[str, list[Branch]]] = defaultdict(lambda: defaultdict(list))
         self._parents: dict[str, str | None] = {}
+        self._texts = {OPENING: path.opening}
         for branch in branches:
             self._after[branch.parent_id][branch.choice_id].append(branch)
             self._parents[branch.id] = branch.parent_id
+            self._texts[branch.id] = branch.text
         self._tip: TreeNode[str] | None = None  # where the reader stands
         self._on_path: set[str] = set()
         above = path.tip_id
@@ -130,6 +133,11 @@ class TreeScreen(Screen[str | None]):
             self.query_one(Bar).say("written by hand, not drawn")
         else:
             self.app.show_what_if(choice, candidate)
+
+    def action_copy(self) -> None:
+        node = self.query_one(BranchTree).cursor_node
+        if node is not None and node.data is not None:
+            self.app.copy("this text", self._texts[node.data].strip())
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[str]) -> None:
         event.stop()

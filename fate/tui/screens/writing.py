@@ -5,28 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
 from textual.worker import get_current_worker
 
-from fate.core.choice import Choice, Continuation, DecisionKind
+from fate.config import Config
+from fate.core.choice import REASONS, Choice, Continuation, DecisionKind
 from fate.core.errors import FateError
 from fate.core.story import Path
 from fate.core.text import harmless
-from fate.playthrough import CANDIDATES, Playthrough
+from fate.playthrough import Answer, Playthrough
+from fate.power import on_battery
 from fate.tui.messages import REPAINT, Offered, OfferFailed
 from fate.tui.screens.passage import PassageScreen
+from fate.tui.screens.settings import SETTINGS
 from fate.tui.screens.tree import OPENING, TreeScreen
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidate_card import CandidateCard
+from fate.tui.widgets.candidates import Candidates
 from fate.tui.widgets.story_view import StoryView
+from fate.tui.widgets.why import FIRST_KEY, Why
 
 if TYPE_CHECKING:
     from fate.engine import Engine
@@ -39,16 +42,6 @@ _CHOOSE = "Take this candidate into the story"
 # loading: no model yet. writing: candidates stream in. paused: they would. open: they wait for an answer.
 # deciding: an answer is being written down. ended: the story has its end.
 State = Literal["loading", "writing", "paused", "open", "deciding", "ended", "failed"]
-
-
-class Answer(NamedTuple):
-    """What the reader said of the candidates on the screen."""
-
-    kind: DecisionKind
-    position: int  # of the candidate that is chosen, or edited
-    text: str  # by hand
-    milliseconds: int  # from the moment the candidates took keys
-    blind: bool  # the parameters had not been seen
 
 
 class WritingScreen(Screen[None]):
@@ -77,6 +70,13 @@ class WritingScreen(Screen[None]):
         Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
         Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
         Binding("p", "parameters", "Parameters", id="writing.parameters", tooltip="Show or hide how each was sampled"),
+        Binding("y", "copy_story", "Copy", show=False, id="writing.copy", tooltip="Copy the story"),
+        Binding("Y", "copy_marked", "Copy", show=False, id="writing.copy-marked", tooltip="Copy the marked candidate"),
+        Binding("comma", "app.settings", "Settings", show=False, id="writing.settings", tooltip=SETTINGS),
+        *(
+            Binding(str(key), f"why({n})", word, show=False, id=f"writing.why-{word}", tooltip=f"Why the last: {word}")
+            for n, (key, word) in enumerate(enumerate(REASONS, FIRST_KEY))
+        ),
         Binding("pageup", "scroll_story(-1)", "Scroll up", show=False, id="writing.up", tooltip="Read further up"),
         Binding("pagedown", "scroll_story(1)", "Scroll down", show=False, id="writing.down", tooltip="Read on below"),
         Binding("k", "scroll_card(-1)", "Card up", show=False, id="writing.card-up", tooltip="Marked card: up"),
@@ -90,34 +90,33 @@ class WritingScreen(Screen[None]):
         self._state: State = "loading"
         self._round = 0  # counts the offers; a message of an earlier one comes too late
         self._rows: tuple[Continuation, ...] = ()  # the candidates on the screen
-        self._offered = ""  # the id of their choice
-        self._choice: Choice | None = None  # the same, once they are complete and on disk
+        self._choice: Choice | None = None  # theirs, once they are complete and on disk
         self._takes_keys = 0.0  # when the grace of these candidates is over
         self._wish: Answer | None = None  # given before the candidates were complete
         self._cut = False  # the candidates shall end where they are
         self._asking = False  # another screen is about to come, or there
         self._draft = ""  # a text by hand that could not be kept
         self._leaving = False  # as soon as an answer is kept
-        self._parameters = False  # shown? See on_mount
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
-        self._marked = 0
 
     def compose(self) -> ComposeResult:
         yield Bar(self._path.title)
         yield StoryView()
-        with Container(id="candidates"):
-            for position in range(CANDIDATES):
-                yield CandidateCard(position)
+        yield Why()
+        yield Candidates()
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self._parameters = not self.app.config.blind
         self.query_one(StoryView).show(self._path, ended=self._path.ended)
-        self._mark(0)
+        self.watch(self.app, "config", self._heed)
         self.watch(self.app, "doing", self._say_doing)
         self.watch(self.app, "engine", self._begin)
 
     # --- what is going on -------------------------------------------------------------------------
+
+    @property
+    def _candidates(self) -> Candidates:
+        return self.query_one(Candidates)
 
     @property
     def is_open(self) -> bool:
@@ -127,6 +126,12 @@ class WritingScreen(Screen[None]):
     def _say_doing(self, doing: str) -> None:
         if self._state == "loading":
             self.query_one(Bar).say(f"{doing} …")
+
+    def _heed(self, before: Config, config: Config) -> None:
+        """Settings count at once, also when they change while the story is open."""
+        self.query_one(Why).display = config.reasons
+        if before is config or before.blind != config.blind:
+            self._candidates.parameters = not config.blind
 
     def _begin(self, engine: Engine | None) -> None:
         if engine is None or self._playthrough is not None:
@@ -164,12 +169,12 @@ class WritingScreen(Screen[None]):
         self._rows, self._choice, self._wish, self._cut = (), None, None, False
         ended = self._path.ended and self._path.tip_id != self._past_the_end
         self.query_one(StoryView).show(self._path, ended=ended)
-        for card in self.query(CandidateCard):
-            card.clear()
+        self.query_one(Why).ask(self._playthrough)
+        self._candidates.clear()
         if ended:
             self._enter("ended")
             return
-        self._mark(0)
+        self._candidates.mark(0)
         self._enter("writing")
         self._write(self._playthrough, self._round)
 
@@ -193,18 +198,41 @@ class WritingScreen(Screen[None]):
         except Exception as error:  # a model can fail in any way; the story stands and can be gone on with
             self.post_message(OfferFailed(round_, f"No candidates could be written: {error!r}."))
 
+    def _while_they_are_read(self) -> None:
+        """Write what may follow each candidate, so that it is there when one is chosen."""
+        if self._playthrough and self._choice and self.is_open and self.app.config.look_ahead and not on_battery():
+            self._write_ahead(self._playthrough, self._choice)
+
+    on_screen_resume = _while_they_are_read  # whatever stood over this screen may have wanted the engine
+
+    @work(thread=True, group="ahead", exclusive=True)
+    def _write_ahead(self, playthrough: Playthrough, choice: Choice) -> None:
+        worker = get_current_worker()
+
+        def stop() -> bool:
+            return worker.is_cancelled or self._choice is not choice or not self.is_open or not self.is_current
+
+        try:
+            with self.app.engine_in_use:
+                if not stop():
+                    playthrough.look_ahead(choice, stop)
+        except Exception as error:  # nobody has asked for it yet; the next offer says it if it still is so
+            self.log.warning(f"nothing could be written ahead: {error!r}")
+
     def on_offered(self, message: Offered) -> None:
         if message.round != self._round:
             return
         if not self._rows:
             self._takes_keys = time.monotonic() + GRACE
         self._rows, self._choice = message.offer.rows, message.offer.choice
-        self._offered = message.offer.choice_id
-        self._show_candidates()
+        assert self._playthrough is not None
+        self._candidates.show(self._playthrough, message.offer.choice_id, self._rows)
         if self._choice and self._state != "deciding":
             self._enter("open")
             if self._wish:
                 self._answer(self._wish)
+            else:
+                self._while_they_are_read()
 
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._round:
@@ -214,21 +242,15 @@ class WritingScreen(Screen[None]):
             self._enter("failed")
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
 
-    def _show_candidates(self) -> None:
-        if self._parameters:
-            self.app.seen_parameters.add(self._offered)
-        for card, row in zip(self.query(CandidateCard), self._rows, strict=False):
-            card.show(row, parameters=self._parameters)
-
     # --- what the reader does ---------------------------------------------------------------------
 
     def action_choose(self, position: int) -> None:
         if self._rows and (self._state == "open" or self._rows[position].text):
-            self._mark(position)
+            self._candidates.mark(position)
             self._give("chosen", position)
 
     def action_take(self) -> None:
-        self.action_choose(self._marked)
+        self.action_choose(self._candidates.marked)
 
     def on_candidate_card_picked(self, message: CandidateCard.Picked) -> None:
         self.action_choose(message.position)
@@ -246,7 +268,7 @@ class WritingScreen(Screen[None]):
 
     def action_edit(self) -> None:
         if self._state == "open":
-            text = harmless(self._rows[self._marked].text.strip())
+            text = harmless(self._rows[self._candidates.marked].text.strip())
             self._ask_for_words("edited", PassageScreen("In your own words", text))
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).say("edit once they are complete")
@@ -259,7 +281,7 @@ class WritingScreen(Screen[None]):
     async def _ask_for_words(self, kind: DecisionKind, screen: PassageScreen) -> None:
         if self._asking:
             return
-        self._asking, round_, position = True, self._round, self._marked
+        self._asking, round_, position = True, self._round, self._candidates.marked
         try:
             words = await self.app.push_screen_wait(screen)
         finally:
@@ -285,7 +307,7 @@ class WritingScreen(Screen[None]):
 
     def action_what_if(self) -> None:
         if self._choice is not None and self._state == "open":
-            self.app.show_what_if(self._choice, self._choice.candidates[self._marked])
+            self.app.show_what_if(self._choice, self._choice.candidates[self._candidates.marked])
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).say("ask once they are complete")
 
@@ -303,12 +325,7 @@ class WritingScreen(Screen[None]):
         finally:
             self._asking = False
         if target is not None and target != (self._path.tip_id or OPENING):
-
-            def stand(game: Playthrough) -> bool:
-                game.stand(None if target == OPENING else target)
-                return True
-
-            self._step(stand, "")
+            self._step(lambda game: game.stand(None if target == OPENING else target), "")
 
     def action_undo(self) -> None:
         self._step(Playthrough.undo, "this is where the story begins")
@@ -337,24 +354,33 @@ class WritingScreen(Screen[None]):
             if moved is False:
                 self.query_one(Bar).say(impossible)
 
-    def _mark(self, position: int) -> None:
-        self._marked = position % CANDIDATES
-        for card in self.query(CandidateCard):
-            card.mark(card.position == self._marked)
-
     def action_move(self, by: int) -> None:
-        self._mark(self._marked + by)
+        self._candidates.mark(self._candidates.marked + by)
 
     def action_parameters(self) -> None:
-        self._parameters = not self._parameters
-        self._show_candidates()
+        self._candidates.parameters = not self._candidates.parameters
 
     def action_scroll_story(self, by: int) -> None:
         story = self.query_one(StoryView)
         story.scroll_relative(y=by * max(1, story.size.height - 1))
 
     def action_scroll_card(self, by: int) -> None:
-        self.query(CandidateCard)[self._marked].scroll_relative(y=by)
+        self._candidates.scroll_card(by)
+
+    def action_why(self, which: int) -> None:
+        if self._playthrough is not None and self._state != "deciding" and not self._wish:
+            self.query_one(Why).answer(self._playthrough, which)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "why" or self.app.config.reasons
+
+    def action_copy_story(self) -> None:
+        self.app.copy(f"the story “{self._path.title}”", self._path.text)
+
+    def action_copy_marked(self) -> None:
+        if self._rows:
+            marked = self._candidates.marked
+            self.app.copy(f"candidate {marked + 1}", self._rows[marked].text.strip())
 
     def action_leave(self) -> None:
         """Leave, but not before an answer that was given is kept."""
@@ -370,8 +396,7 @@ class WritingScreen(Screen[None]):
         now = time.monotonic()
         if not self._rows or now < self._takes_keys:
             return False
-        waited, blind = round((now - self._takes_keys) * 1000), self._offered not in self.app.seen_parameters
-        answer = Answer(kind, position, text, waited, blind)
+        answer = Answer(kind, position, text, round((now - self._takes_keys) * 1000))
         if self._state == "open":
             self._answer(answer)
         elif self._state in ("writing", "paused") and not self._wish:
@@ -388,23 +413,14 @@ class WritingScreen(Screen[None]):
     @work(group="decide")
     async def _write_down(self, choice: Choice, answer: Answer) -> None:
         assert self._playthrough is not None
-        game, (kind, position, text, milliseconds, blind) = self._playthrough, answer
-        candidate = choice.candidates[position]
-        keep: dict[DecisionKind, Callable[..., None]] = {
-            "chosen": partial(game.choose, choice, candidate),
-            "edited": partial(game.edit, choice, candidate, text),
-            "written": partial(game.write, choice, text),
-            "tie": partial(game.tie, choice),
-            "none_good": partial(game.reroll, choice),
-        }
         try:
-            await asyncio.to_thread(keep[kind], milliseconds, blind=blind)
+            await asyncio.to_thread(self._playthrough.answer, choice, answer)
         except FateError as error:
             self.app.tell_not_kept(error)
             self._wish, self._leaving = None, False
-            self._keep_draft(text)
+            self._keep_draft(answer.text)
             self._enter("open")
         else:
-            if kind == "written":
+            if answer.kind == "written":
                 self._draft = ""
             self._go_on()

@@ -1,0 +1,63 @@
+"""The reader's own keys: which bindings there are, and whether other keys can be given to them."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from functools import cache
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.keys import Keys
+
+from fate.core.errors import FateError
+
+_MODIFIERS = {"ctrl", "shift", "alt", "super"}
+
+
+@cache
+def bindings() -> dict[str, Binding]:
+    """Every binding of the screens by its id, which begins with the screen's name; its keys are divided by commas."""
+    classes, found = [DOMNode], {}
+    for cls in classes:
+        classes += cls.__subclasses__()
+        if cls.__module__.startswith("fate.tui"):
+            own = (binding for binding in vars(cls).get("BINDINGS", ()) if isinstance(binding, Binding))
+            found.update({binding.id: binding for binding in own if binding.id})
+    return found
+
+
+def check_keymap(keymap: Mapping[str, str]) -> None:
+    """Raises FateError for an id or a key that there is not, and for a key that would mean two things."""
+    known = bindings()
+    for name, keys in keymap.items():
+        if name not in known:
+            raise FateError(f"There is no key {name!r} to change; writing.reroll is one, and ? shows what keys do.")
+        for key in _keys(keys):
+            if not _is_key(key):
+                raise FateError(f"{key!r} is no key that {name} could have; f2 or ctrl+n would be.")
+            beside = [n for n in known if n != name and _screen(n) in (_screen(name), "app")]
+            taken = next((n for n in beside if key in _keys(keymap.get(n, known[n].key))), None)
+            if taken and key not in _keys(known[name].key):
+                words = known[taken].description
+                raise FateError(f"{key} is {taken} already ({words}); give that another key first.")
+
+
+def _screen(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _keys(keys: str) -> list[str]:
+    """Keys by their long names, as in ``question_mark``."""
+    return [binding.key for binding in Binding.make_bindings([Binding(keys, "")])] if keys.strip(", ") else [""]
+
+
+@cache
+def _names() -> set[str]:
+    signs = {name for sign in string.punctuation.replace(",", "") for name in _keys(sign)} | {"comma"}
+    return {key.value for key in Keys} | signs
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, last = key.split("+")
+    return set(modifiers) <= _MODIFIERS and (len(last) == 1 or last in _names())
