@@ -91,9 +91,7 @@ class Config(BaseSettings):
     )
     allow_pickle: bool = Field(default=False, description="read weights that are not safetensors")
     annotator: str = Field(default="reader", min_length=1, description="the name decisions are published under")
-    look_ahead: bool = Field(
-        default=True, description="write the next candidates while these are read; not on battery power"
-    )
+    look_ahead: bool = Field(default=True, description="write on while you read, but not on battery")
     blind: bool = Field(default=True, description="hide how candidates were sampled until they are asked about")
     reasons: bool = Field(default=False, description="ask why, after a choice; one key answers, and nobody has to")
     theme: str = Field(default="", description="a theme's name; without one, the theme that was last picked")

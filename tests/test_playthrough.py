@@ -325,7 +325,7 @@ def test_what_was_written_ahead_is_there_at_once_and_only_what_is_offered_is_kep
     written = len(engine.prompts)
     assert len(list(playthrough.offer())) == 1  # nothing streams: it is complete
     assert len(engine.prompts) == written
-    assert len(store.choices()) == 2
+    assert len(list(store.choices())) == 2
 
 
 def test_after_a_reroll_what_was_written_ahead_is_forgotten(store):
