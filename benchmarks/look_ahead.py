@@ -81,7 +81,7 @@ def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str,
             time.sleep(reading)
             began = time.perf_counter()
             chosen.set()
-            game.choose(choice, rng.choice(choice.candidates), round(reading * 1000), blind=True)
+            game.choose(choice, rng.choice(choice.candidates), round(reading * 1000))
             if ahead:
                 writer.join()
         seconds = (time.process_time() - busy) / (choices + 1)

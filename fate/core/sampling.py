@@ -27,7 +27,7 @@ class SamplerSettings:
     typical_p: float = 0.95
     muse_top_k: int = 3
     muse_damp: float = 0.7
-    muse_damp_initial: float = 1.0
+    muse_damp_initial: float = 0.4
     muse_damp_ramp_tokens: int = 8
     muse_mode: MuseMode = "prob"
     min_new_tokens: int = 20
@@ -95,7 +95,7 @@ class SettingsRanges:
     Raises ValueError where a range is empty, reversed or outside what SamplerSettings allows.
     """
 
-    temperature: tuple[float, float] = (0.5, 1.1)
+    temperature: tuple[float, float] = (0.6, 1.1)
     top_k: tuple[int, int] = (8, 120)
     typical_p: tuple[float, float] = (0.6, 1.0)
     muse_damp: tuple[float, float] = (0.4, 1.0)

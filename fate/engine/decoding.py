@@ -259,6 +259,12 @@ class Generation:
         if token in self._engine.eos_ids:
             return self._finished(row, "eos", kept=before.kept)
         text = self._text_after(row.output_ids)
+        turn = text.find(self._engine.preamble.turn) if self._engine.preamble.turn else -1
+        if turn >= 0:
+            kept = before.kept
+            while len(self._text_after(row.output_ids[:kept])) > turn:
+                kept -= 1
+            return self._finished(row, "eos", kept)
         row = replace(row, kept=len(row.output_ids), text=text)
         if before.kept >= row.settings.min_new_tokens and ends_sentence(
             self._paragraph + before.text, text[len(before.text) :]

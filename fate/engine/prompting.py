@@ -20,6 +20,7 @@ _HUMAN_AND_BOT = (
     "{% for m in messages %}{{ '<human>: ' if m.role == 'user' else '<bot>: ' }}{{ m.content }}"
     "{{ '' if loop.last else '\\n' }}{% endfor %}"
 )
+_HUMAN = "\n<human>:"
 _OF_THAT_LINE = re.compile(r"redpajama-incite.*chat|(pythia|gpt-neoxt)-chat-base", re.IGNORECASE)
 _BASE = re.compile(r"(^|[-_])(base|pt)([-_]|$)", re.IGNORECASE)
 _ANSWER = "STORY-BEGINS-HERE"
@@ -34,11 +35,14 @@ class Preamble:
         kept: before one whose beginning the window has cut off; ``start``, or nothing where a model takes a text
             without its start token for the middle of a story.
         template: the words of a chat template that are in ``start``; empty for a model that goes on from any text.
+        turn: what a model writes where its answer is over and it goes on with the person's next words; empty for a
+            template that has a token for that.
     """
 
     start: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
     template: str = ""
+    turn: str = ""
 
     def story(self, prompt_ids: Sequence[int]) -> tuple[int, ...]:
         """A prompt without the template."""
@@ -62,7 +66,7 @@ def preamble_of(name: str, tokenizer: Any, chat: Chat = "auto", window_without_s
     if chat == "on" or (chat == "auto" and tuned):
         words = _before_answer(name, tokenizer, None if tokenizer.chat_template else _HUMAN_AND_BOT)
         ids = tuple(tokenizer(words, add_special_tokens=False)["input_ids"])
-        return Preamble(ids, ids, words)
+        return Preamble(ids, ids, words, "" if tokenizer.chat_template else _HUMAN)
     start = _start_tokens(tokenizer)
     return Preamble(start, () if window_without_start else start)
 

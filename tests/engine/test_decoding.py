@@ -224,6 +224,14 @@ def test_a_row_stops_at_the_end_of_text_and_does_not_show_it(engines, monkeypatc
     assert row.kept == len(row.output_ids) - 1
 
 
+def test_a_row_ends_where_a_chat_model_goes_on_with_the_persons_words(engines, monkeypatch):
+    engine = engines["gpt2"]
+    monkeypatch.setattr(engine, "preamble", replace(engine.preamble, turn="\n<human>:"))
+    row = scripted(engine, " It rained\n<human>: And then?", monkeypatch)
+    assert (row.text, row.finish_reason) == (" It rained", "eos")
+    assert row.kept < len(row.output_ids)
+
+
 def test_half_a_character_is_never_kept(engines, monkeypatch):
     engine = engines["gpt2"]
     whole = len(engine.tokenizer(" so")["input_ids"])

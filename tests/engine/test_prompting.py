@@ -44,7 +44,7 @@ def play(store, engine, keys, story=None):
     for key in keys:
         *_, last = game.offer()
         choices.append(last.choice)
-        game.choose(last.choice, last.choice.candidates[int(key) - 1], 900, blind=True)
+        game.choose(last.choice, last.choice.candidates[int(key) - 1], 900)
     return game, choices
 
 
