@@ -12,6 +12,7 @@ import torch
 from transformers import LogitsProcessor
 
 from fate.core.sampling import MUSE_MODES, MuseMode, ramp
+from fate.damping import dampen
 
 HIGHEST_DAMP = 1e6  # far beyond any use, and no overflow
 
@@ -98,34 +99,6 @@ class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers i
         limits = torch.finfo(scores.dtype)
         dampened = torch.where(dampened.isfinite(), dampened.clamp(limits.min, limits.max), dampened)
         return wide.scatter(-1, tokens, dampened).to(scores.dtype)
-
-
-def dampen(ranked: torch.Tensor, top_k: torch.Tensor, damp: torch.Tensor, mode: MuseMode) -> torch.Tensor:
-    """The Muse's arithmetic on scores in descending order.
-
-    Args:
-        ranked: (rows, n) scores, largest first, n > top_k unless the vocabulary ends before that.
-        top_k, damp: (rows, 1), for each row its own.
-        mode: see MuseLogitsWarper.
-
-    Returns a new tensor of the same shape and dtype. Scores that are not finite stay as they are, and
-    so does a row that would be left with no finite score: with nothing below the top to renormalise
-    against, scaling all of its probabilities by d changes nothing.
-    """
-    n = ranked.shape[-1]
-    finite = ranked.isfinite()
-    if mode == "prob":
-        dampened = ranked + damp.log()
-        below = (finite & (torch.arange(n, device=ranked.device) >= top_k)).any(-1, keepdim=True)
-        finite = finite & (below | (damp > 0))
-    elif mode == "margin":
-        last = (finite.sum(-1, keepdim=True) - 1).clamp(min=0)
-        boundary = ranked.gather(-1, torch.minimum(top_k, last))
-        dampened = boundary + damp * (ranked - boundary)
-    else:
-        dampened = damp * ranked
-    top = torch.arange(n, device=ranked.device) < top_k
-    return torch.where(top & finite, dampened, ranked)
 
 
 def _whole(name: str, value: Any, lowest: int) -> None:

@@ -65,3 +65,11 @@ def test_the_screens_are_there_without_torch():
 def test_the_muse_is_a_public_name_that_costs_nothing_until_it_is_used():
     assert "torch" not in modules_after("import fate; fate.__version__")
     assert "torch" in modules_after("from fate import MuseLogitsWarper")
+
+
+def test_the_storyteller_is_loaded_without_transformers():
+    imported = modules_after(
+        "from fate.engine import load\nfrom fate.paths import storyteller\nload(str(storyteller()))"
+    )
+    assert "torch" in imported
+    assert not imported & {"transformers", "textual", "sqlmodel"}

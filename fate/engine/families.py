@@ -26,6 +26,7 @@ class Decoder:
     names are read as one matrix, one below the other. A bias is taken where the checkpoint has one.
     """
 
+    architecture: str  # what transformers calls it
     hidden: int
     layers: int
     heads: int
@@ -86,6 +87,7 @@ def _llama(config: Mapping[str, Any]) -> Decoder:
     heads = config["num_attention_heads"]
     dim = config.get("head_dim") or config["hidden_size"] // heads
     return Decoder(
+        architecture="LlamaForCausalLM",
         hidden=config["hidden_size"],
         layers=config["num_hidden_layers"],
         heads=heads,
@@ -122,6 +124,7 @@ def _gpt_neox(config: Mapping[str, Any]) -> Decoder:
     turned = (config.get("rope_parameters") or {}).get("partial_rotary_factor", config.get("rotary_pct", 0.25))
     rotary = int(dim * turned)
     return Decoder(
+        architecture="GPTNeoXForCausalLM",
         hidden=hidden,
         layers=config["num_hidden_layers"],
         heads=heads,
@@ -158,13 +161,14 @@ def _bloom(config: Mapping[str, Any]) -> Decoder:
     heads = config.get("n_head", config.get("num_attention_heads", 8))
     hidden = config.get("hidden_size", config.get("n_embed", 64))
     return Decoder(
+        architecture="BloomForCausalLM",
         hidden=hidden,
         layers=config.get("n_layer", config.get("num_hidden_layers", 2)),
         heads=heads,
         kv_heads=heads,
         head_dim=hidden // heads,
         vocabulary=config["vocab_size"],
-        context=2048,
+        context=config.get("seq_length", 2048),
         norm="layer",
         eps=config.get("layer_norm_epsilon", 1e-5),
         activation="gelu_new",
@@ -199,6 +203,7 @@ def _gpt2(config: Mapping[str, Any]) -> Decoder:
             raise UnknownDecoderError(name)
     heads, hidden = config.get("n_head", 12), config.get("n_embd", 768)
     return Decoder(
+        architecture="GPT2LMHeadModel",
         hidden=hidden,
         layers=config.get("n_layer", 12),
         heads=heads,

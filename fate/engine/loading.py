@@ -7,15 +7,14 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from fate.core.choice import ModelInfo
 from fate.engine import families, memory
@@ -38,8 +37,8 @@ from fate.engine.hub import (
 from fate.engine.kernels import Precision, has_fbgemm
 from fate.engine.lean import LeanDecoder, Tensors
 from fate.engine.prompting import Chat, Preamble, preamble_of
-from fate.engine.reference import TransformersDecoder
 from fate.engine.spelling import decode, text_after
+from fate.engine.tokenizing import read_tokenizer
 
 LEAST_CONTEXT = 128
 
@@ -69,8 +68,6 @@ def load(
     Raises EngineError where the model is missing, broken, no causal LM, or needs more memory than is free. Code
     that comes with a model is never run.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     on = chosen_device(device)
     folder = find(name, pickle=pickle, progress=progress)
     own_name = folder.resolve().name if is_folder(name) else name
@@ -81,32 +78,32 @@ def load(
     size = memory.size_of(folder, parts)
     try:
         progress("reading the tokenizer")
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        described = _described(folder)
+        facts = _facts(folder, described)
+        tokenizer = read_tokenizer(folder)
     except Exception as error:  # transformers raises nearly every kind, depending on what is wrong
         raise EngineError(_sentence(name, error)) from error
-    vocabulary = config.get_text_config().vocab_size
-    if len(tokenizer) > vocabulary:
+    if len(tokenizer) > facts.vocabulary:
         raise EngineError(
-            f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only {vocabulary}; "
+            f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only {facts.vocabulary}; "
             "they do not belong together."
         )
-    limit = _context_limit(config)
-    if limit < LEAST_CONTEXT:
-        raise EngineError(f"{name} reads only {limit} tokens at once, too few for a story; choose another model.")
-    context = min(context, limit)
-    preamble = preamble_of(own_name, tokenizer, chat, getattr(config, "window_without_start", False))
+    if facts.context < LEAST_CONTEXT:
+        raise EngineError(
+            f"{name} reads only {facts.context} tokens at once, too few for a story; choose another model."
+        )
+    context = min(context, facts.context)
+    preamble = preamble_of(own_name, tokenizer, chat, facts.window_without_start)
     if len(preamble.start) > context // 4:
         raise EngineError(
             f"The chat template of {name} takes {len(preamble.start)} of the {context} tokens that it may read; "
             'raise the setting context, or set chat = "off".'
         )
-    described = _described(folder)
     runs_in = executed(precision, size, on, lean=described is not None)
     _check_memory(name, size, runs_in, on, context, described is not None, progress)
     progress("reading the weights")
     try:
-        decoder = _decoder(name, folder, parts, config, described, runs_in, on, context, pickle)
+        decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)
     except EngineError:
         raise
     except SafetensorError as error:
@@ -115,7 +112,7 @@ def load(
         raise EngineError(_sentence(name, error)) from error
     progress("trying it")
     try:
-        works = _continues(decoder, vocabulary, 1e-2 if runs_in == "float32" else 5e-2)
+        works = _continues(decoder, facts.vocabulary, 1e-2 if runs_in == "float32" else 5e-2)
     except Exception as error:  # whatever a model that does not fit does
         raise EngineError(f"{name} cannot go on from a text that it has read ({error!r}); {ADVICE}.") from error
     if not works:
@@ -124,23 +121,58 @@ def load(
             f"so its stories would be nonsense; {ADVICE}."
         )
     progress("taking fingerprints")
-    info = _info(own_name, folder, parts.files, preamble, config, runs_in, on)
-    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, config, tokenizer), preamble)
+    info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on)
+    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble)
 
 
 def _described(folder: Path) -> families.Decoder | None:
     """What the lean forward has to know of a model; None where it does not know its kind."""
     try:
         return families.describe(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (UnknownDecoderError, KeyError, TypeError):
+    except (UnknownDecoderError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What fate needs to know from a model's config.json."""
+
+    architecture: str  # the class of transformers that the model is of
+    vocabulary: int
+    context: int  # tokens the model was made for
+    end: Any  # its end token or tokens, if it names any
+    model_name: str | None
+    window_without_start: bool
+
+
+def _facts(folder: Path, described: families.Decoder | None) -> _Facts:
+    """From the file itself where the lean forward knows the model, so that transformers is not imported for it."""
+    if described is not None:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name, vocabulary, context = described.architecture, described.vocabulary, described.context
+    else:
+        from transformers import AutoConfig
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        said, vocabulary, context = vars(config), config.get_text_config().vocab_size, _context_limit(config)
+        name = str(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type, config.model_type))
+    window_without_start = bool(said.get("window_without_start", False))
+    return _Facts(name, vocabulary, context, said.get("eos_token_id"), said.get("model_name"), window_without_start)
+
+
+def _context_limit(config: Any) -> int:
+    """Tokens the model was made for; 2,048 where it sets itself no limit."""
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        if limit := getattr(config, name, None):
+            return int(limit)
+    return 2048
 
 
 def _decoder(
     name: str,
     folder: Path,
     parts: Weights,
-    config: Any,
     described: families.Decoder | None,
     precision: str,
     device: torch.device,
@@ -152,15 +184,10 @@ def _decoder(
         with contextlib.suppress(UnknownDecoderError):  # a weight that it misses; transformers says which
             read = _finite(name, tensors([folder / file for file in parts.files]))
             return LeanDecoder(described, read, cast(Precision, precision), device, context)
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder,
-        config=config,
-        dtype=getattr(torch, precision, torch.float32),
-        trust_remote_code=False,
-        use_safetensors=None if pickle else True,
-        output_loading_info=True,
-    )
-    if missing := sorted(report["missing_keys"]):
+    from fate.engine.reference import TransformersDecoder, read_model
+
+    model, missing = read_model(folder, getattr(torch, precision, torch.float32), pickle=pickle)
+    if missing:
         raise EngineError(
             f"{name} is not a complete causal language model: {len(missing)} weights are missing, "
             f"{missing[0]} among them; {ADVICE}."
@@ -194,11 +221,11 @@ def _continues(decoder: Decoder, vocabulary: int, near: float) -> bool:
     return bool(whole.isfinite().all()) and torch.allclose(parts, whole.expand(2, -1), rtol=0, atol=atol)
 
 
-def _eos_ids(folder: Path, config: Any, tokenizer: Any) -> frozenset[int]:
+def _eos_ids(folder: Path, facts: _Facts, tokenizer: Any) -> frozenset[int]:
     """The tokens that end a text, as any file of the model names them."""
-    named = [tokenizer.eos_token_id, config.eos_token_id]
-    with contextlib.suppress(OSError):  # not every model has that file
-        named.append(GenerationConfig.from_pretrained(folder).eos_token_id)
+    named = [tokenizer.eos_token_id, facts.end]
+    with contextlib.suppress(OSError, ValueError):  # not every model has that file
+        named.append(json.loads((folder / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id"))
     ids: set[int] = set()
     for source in named:
         ids.update(source if isinstance(source, list) else [] if source is None else [source])
@@ -215,7 +242,7 @@ def spellings(name: str) -> dict[str, Callable[[Sequence[int], Sequence[int]], s
         raise EngineError(f"{name} is neither a folder here nor in the local cache of the hub.")
     own_name = folder.resolve().name if is_folder(name) else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = read_tokenizer(folder)
     except Exception as error:  # as in load
         raise EngineError(_sentence(name, error)) from error
     preambles = [preamble_of(own_name, tokenizer, "off")]
@@ -305,25 +332,17 @@ def _sentence(name: str, error: Exception) -> str:
     """What went wrong, in one sentence with a way out."""
     said = " ".join(str(error).split())
     if "Unrecognized configuration class" in said or "does not recognize this architecture" in said:
-        return f"{name} is not a causal language model that transformers {transformers.__version__} knows; {ADVICE}."
+        return f"{name} is not a causal language model that transformers {version('transformers')} knows; {ADVICE}."
     if "trust_remote_code" in said:
         return f"{name} needs code of its own to run, which fate never does; choose another model."
     return f"{name} could not be loaded ({type(error).__name__}: {said[:160].rstrip('.')}); {ADVICE}."
 
 
-def _context_limit(config: Any) -> int:
-    """Tokens the model was made for; 2,048 where it sets itself no limit (BLOOM)."""
-    for name in ("max_position_embeddings", "n_positions", "seq_length"):
-        if limit := getattr(config, name, None):
-            return int(limit)
-    return 2048
-
-
 def _info(
-    name: str, folder: Path, weight_files: Sequence[str], preamble: Preamble, config: Any, precision: str, device: Any
+    name: str, folder: Path, weight_files: Sequence[str], preamble: Preamble, facts: _Facts, precision: str, device: Any
 ) -> ModelInfo:
-    facts: dict[str, Any] = {
-        "architecture": _architecture(config),
+    ran: dict[str, Any] = {
+        "architecture": facts.architecture,
         "weights_sha256": fingerprint([folder / file for file in weight_files]),
         "tokenizer_sha256": _tokenizer_sha256(folder, preamble),
         "precision": precision,
@@ -333,18 +352,12 @@ def _info(
             {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
-                "transformers": transformers.__version__,
+                "transformers": version("transformers"),
             }
         ),
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    known_as = getattr(config, "model_name", None) or name
-    return ModelInfo(id=digest, name=known_as, license=license_of(folder), **facts)
-
-
-def _architecture(config: Any) -> str:
-    """The class of transformers that a model is of."""
-    return str(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type, config.model_type))
+    digest = hashlib.sha256(json.dumps(ran, sort_keys=True).encode()).hexdigest()
+    return ModelInfo(id=digest, name=facts.model_name or name, license=license_of(folder), **ran)
 
 
 def _tokenizer_sha256(folder: Path, preamble: Preamble) -> str:

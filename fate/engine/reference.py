@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+import transformers
+from transformers import AutoModelForCausalLM, DynamicCache
 
 from fate.core.story import common_prefix
+
+
+def read_model(folder: Path, dtype: torch.dtype, *, pickle: bool) -> tuple[Any, list[str]]:
+    """A causal LM from its folder, and the names of weights that are missing there.
+
+    Raises nearly every kind of exception, depending on what is wrong. Code that comes with a model is never run.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        trust_remote_code=False,
+        use_safetensors=None if pickle else True,
+        output_loading_info=True,
+    )
+    return model, sorted(report["missing_keys"])
 
 
 class TransformersDecoder:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from fate.core.sampling import MUSE_MODES, SamplerSettings
-from fate.muse import dampen
+from fate.damping import dampen
 
 _BLOCK = 64  # scores of which the largest stands for all, while the best of a large vocabulary are looked for
 _LARGE = 1 << 15  # a vocabulary for which that is worth while

@@ -110,7 +110,9 @@ def test_the_inverse_cdf_never_draws_an_impossible_column(weights, u):
 
 
 def test_the_muse_of_a_row_follows_its_ramp():
-    base = replace(SamplerSettings(), temperature=1, top_k=100, typical_p=1, muse_top_k=1, muse_damp=0.25)
+    base = replace(
+        SamplerSettings(), temperature=1, top_k=100, typical_p=1, muse_top_k=1, muse_damp=0.25, muse_damp_initial=1
+    )
     ramped = replace(base, muse_damp_ramp_tokens=10)
     scores = torch.randn(1, 100, generator=torch.Generator().manual_seed(0))
     m = scores.softmax(-1).max().item()
