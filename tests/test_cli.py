@@ -93,7 +93,8 @@ def test_export_prints_what_it_wrote_and_no_bar_in_a_pipe(played, tmp_path):
     assert done.stdout.splitlines() == [
         f"{tmp_path / 'out'}: 8 pairs",
         "Personal data: 1 e-mail addresses, 0 phone numbers, 0 handles.",
-        "Repeated texts: 12 of 15.",
+        "Repeated texts: 12 of 15 word for word, 0 more nearly "
+        "(with an earlier text they share 70% of their sequences of 3 words).",
     ]
     assert len((tmp_path / "out" / "pairs" / "train.jsonl").read_text().splitlines()) == 8
 
