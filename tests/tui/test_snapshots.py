@@ -9,6 +9,7 @@ from textual.widgets import Input
 
 from fate.config import read_config
 from fate.tui import FateApp
+from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.settings import SettingsScreen
 from tests.fakes import FakeEngine
 from tests.tui.driving import press, until, until_open
@@ -53,6 +54,8 @@ def test_keys(snap_compare, game):
     async def to_the_keys(pilot):
         await until_open(pilot)
         await pilot.press("question_mark")
+        await until(lambda: isinstance(pilot.app.screen, KeysScreen))
+        await pilot.pause(0.2)
 
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(80, 24), run_before=to_the_keys)
 
@@ -81,7 +84,8 @@ def test_settings(snap_compare, store, fate_home, monkeypatch, size):
         await until(lambda: isinstance(pilot.app.screen, SettingsScreen) and pilot.app.focused)
         for line in pilot.app.screen.query(Input):
             line.cursor_blink = False
-        await pilot.press(*["down"] * 9, "end", "backspace", "backspace")
+        pilot.app.screen.query("#ranges-typical_p Input").first().focus()
+        await pilot.press("end", "backspace", "backspace")
         await until(lambda: pilot.app.screen.query(".-wrong"))
         await pilot.pause(0.2)
 
