@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fate.engine import Engine
 
 
-_OF_THE_MODEL = ("model", "context", "precision", "device")  # settings that count once it is loaded anew
+_OF_THE_MODEL = ("model", "context", "precision", "device", "chat")  # settings that count once it is loaded anew
 
 
 class FateApp(App[None]):

@@ -84,7 +84,8 @@ def test_settings(snap_compare, store, fate_home, monkeypatch, size):
         await until(lambda: isinstance(pilot.app.screen, SettingsScreen) and pilot.app.focused)
         for line in pilot.app.screen.query(Input):
             line.cursor_blink = False
-        await pilot.press(*["down"] * 9, "end", "backspace", "backspace")
+        pilot.app.screen.query("#ranges-typical_p Input").first().focus()
+        await pilot.press("end", "backspace", "backspace")
         await until(lambda: pilot.app.screen.query(".-wrong"))
         await pilot.pause(0.2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from textual import events
 from textual.app import ComposeResult
@@ -28,6 +28,7 @@ _NAMES = (
     "context",
     "precision",
     "device",
+    "chat",
     "look_ahead",
     "annotator",
     "blind",
@@ -65,10 +66,14 @@ class SettingsScreen(Screen[None]):
 
     def _setting(self, name: str, about: str) -> Setting:
         config = self.app.config
-        themes = sorted(self.app.available_themes) if name == "theme" else ()
-        nothing = "the one you last picked" if name == "theme" else ""
-        value = config.value(name)
-        return Setting(name, value, about=about, told=config.told.get(name, ""), options=themes, nothing=nothing)
+        options: tuple[str, ...] = ()
+        nothing = ""
+        if name == "theme":
+            options, nothing = tuple(sorted(self.app.available_themes)), "the one you last picked"
+        elif (field := Config.model_fields.get(name)) and get_origin(field.annotation) is Literal:
+            options = get_args(field.annotation)
+        value, told = config.value(name), config.told.get(name, "")
+        return Setting(name, value, about=about, told=told, options=options, nothing=nothing)
 
     def on_mount(self) -> None:
         file = config_file()

@@ -75,7 +75,7 @@ class Setting(Vertical):
         value: a bool, a (low, high) pair, or anything that its ``str`` says.
         about: what it means, in a few words.
         told: the flag or variable that it comes from, if it cannot be changed here.
-        options: what it can be, if it is one of several; an empty one is called ``nothing``.
+        options: what it can be, if it is one of several; where it can be none of them, that is called ``nothing``.
     """
 
     class Changed(Message):
@@ -154,7 +154,8 @@ def _editors(value: object, options: Sequence[str], nothing: str) -> list[Widget
         return [YesNo(value)]
     if options:
         chosen = str(value) or Select.NULL
-        return [OneOf([(option, option) for option in options], prompt=nothing, value=chosen, compact=True)]
+        choices = [(option, option) for option in options]
+        return [OneOf(choices, prompt=nothing, allow_blank=bool(nothing), value=chosen, compact=True)]
     typed = _as_typed(value)
     texts = typed if isinstance(typed, tuple) else (typed,)
     kind = "-one-of-two" if len(texts) > 1 else ""
