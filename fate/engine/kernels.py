@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -104,13 +105,21 @@ class _Int8:
             )
         self._packed = torch.ops.quantized.linear_prepack(packed, None)
         self._bias = None if bias is None else bias.float()
-        # The kernel takes one scale for all of x from its least and greatest entry. Rows scaled to a
-        # largest entry of 1, with this row below them, always have the scale of [-1, 1].
-        self._ends = torch.zeros(1, weight.shape[1])
-        self._ends[0, 0], self._ends[0, -1] = 1, -1
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        largest = x.abs().amax(-1, keepdim=True).clamp_(min=1e-12)
-        y: torch.Tensor = torch.ops.quantized.linear_dynamic(torch.cat((x / largest, self._ends)), self._packed, False)
-        y = y[:-1] * largest
+        # The kernel takes one scale for all of x from its least and greatest entry. Rows scaled to a
+        # largest entry of 1, with a row of 1 and -1 below them, always have the scale of [-1, 1].
+        largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True).clamp_(min=1e-12)
+        scaled = _with_ends(len(x) + 1, x.shape[1])
+        torch.div(x, largest, out=scaled[:-1])
+        y: torch.Tensor = torch.ops.quantized.linear_dynamic(scaled, self._packed, False)
+        y = y[:-1].mul_(largest)
         return y if self._bias is None else y.add_(self._bias)
+
+
+@lru_cache(maxsize=16)
+def _with_ends(rows: int, inputs: int) -> torch.Tensor:
+    """Room for rows, over one whose entries are 1, 0, …, 0, -1; used again by every product of the shape."""
+    room = torch.zeros(rows, inputs)
+    room[-1, 0], room[-1, -1] = 1, -1
+    return room

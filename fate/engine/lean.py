@@ -384,7 +384,8 @@ class _Weights:
     def _norm(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         weight, eps, shape = self._own(f"{name}.weight"), self._decoder.eps, (self._decoder.hidden,)
         if self._decoder.norm == "rms":
-            return lambda x: F.rms_norm(x, shape, weight, eps)
+            epsilon, mean = torch.full((1, 1), eps, device=self._device), 1 / self._decoder.hidden
+            return lambda x: _rms_norm(x, weight, epsilon, mean)
         bias = self._own(f"{name}.bias")
         return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
@@ -404,6 +405,13 @@ class _Weights:
         if shape and tuple(found.shape) != shape:
             raise UnknownDecoderError(f"{name} of shape {tuple(found.shape)}")
         return found
+
+
+def _rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: torch.Tensor, mean: float) -> torch.Tensor:
+    """RMSNorm (Zhang & Sennrich, 2019, arXiv:1910.07467) in fewer operations than PyTorch's own takes on a CPU."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    scale = torch.addcmul(eps, length, length, value=mean).rsqrt_()
+    return (x * scale).to(x.dtype) * weight
 
 
 def _turned(qkv: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
