@@ -10,6 +10,7 @@ import typer
 from fate import __version__
 from fate.cli import data, game
 from fate.cli.options import Database, Lines, Model, Pickle, settings
+from fate.cli.serve import serve
 from fate.core.errors import FateError
 
 app = typer.Typer(
@@ -55,6 +56,6 @@ def library(
         raise FateError("--plain stands after the command that it is for, as in `fate play --plain`.")
 
 
-for command in (game.play, game.judge, data.export, data.stats, data.replay, data.check, data.restore):
+for command in (game.play, serve, game.judge, data.export, data.stats, data.replay, data.check, data.restore):
     app.command()(command)
 app.command("import")(data.import_)
