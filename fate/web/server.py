@@ -112,7 +112,7 @@ class GameServer(Server):
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
         app.router.add_get("/page.js", self._script)
-        app.middlewares.append(web.middleware(self._guard))
+        app.middlewares.append(self._guard)
         app.on_response_prepare.append(_add_headers)
         return app
 
@@ -124,6 +124,7 @@ class GameServer(Server):
 
     # --- who may come in --------------------------------------------------------------------------
 
+    @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._token is None:
             host = host_of(request.host)
