@@ -62,7 +62,8 @@ def judge(
 
 
 def run(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_a_browser = "TEXTUAL_DRIVER" in os.environ  # whose keys and screen are not those of a terminal
+    if not (in_a_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise FateError("The game needs a terminal for its keys and its screen; start it from one.")
     from fate.store import Store
     from fate.tui import FateApp

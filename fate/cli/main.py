@@ -10,6 +10,7 @@ import typer
 from fate import __version__
 from fate.cli import data, game, models
 from fate.cli.options import Database, Device, Lines, Model, Pickle, Precision, settings
+from fate.cli.serve import serve
 from fate.core.errors import FateError
 
 app = typer.Typer(
@@ -63,6 +64,10 @@ def library(
         raise FateError("--plain stands after the command that it is for, as in `fate play --plain`.")
 
 
-for command in (game.play, game.judge, models.models, data.export, data.stats, data.replay, data.check, data.restore):
+_COMMANDS = (
+    *(game.play, serve, game.judge, models.models),
+    *(data.export, data.stats, data.replay, data.check, data.restore),
+)
+for command in _COMMANDS:
     app.command()(command)
 app.command("import")(data.import_)
