@@ -667,3 +667,66 @@ async def test_what_is_copied_cannot_steer_the_terminal_that_it_is_pasted_into(g
         await pilot.press("Y")
         await pilot.pause()
         assert app.clipboard == "␛[31mRed"
+
+
+async def test_what_was_written_while_the_reader_read_is_offered_at_once(game, store):
+    engine = FakeEngine(NUMBERED, several=True)
+    app = game(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await until(lambda: len(engine.prompts) == 4)  # the first, and one after each of the three
+        await until(lambda: not app.engine_in_use.locked())
+        assert len(list(store.choices())) == 1
+        await press(pilot, "2")
+        assert [text.strip() for text in cards(app)] == ["One 3.", "Two 3.", "Three 3."]
+    assert len(list(store.choices())) == 2
+
+
+async def test_nothing_is_written_ahead_where_the_setting_says_so(game, store):
+    engine = FakeEngine(NUMBERED, several=True)
+    app = game(engine)
+    app.config = app.config.changed("look_ahead", False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        assert len(engine.prompts) == 2
+
+
+async def test_nothing_is_written_ahead_on_battery(game, store, monkeypatch):
+    monkeypatch.setattr("fate.tui.screens.writing.on_battery", lambda: True)
+    engine = FakeEngine(NUMBERED, several=True)
+    app = game(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        assert len(engine.prompts) == 2
+
+
+async def test_writing_ahead_stops_for_a_screen_that_may_want_the_engine_and_begins_again_after_it(game, store):
+    engine = FakeEngine([" word" * 2000] * 3, several=True, delay=0.01)
+    app = game(engine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await asyncio.sleep(0.4)
+        await pilot.press("escape")  # these end where they are
+        await until_open(pilot)
+        await until(lambda: len(engine.prompts) == 4)
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, KeysScreen) and not app.engine_in_use.locked())
+        await pilot.press("escape")
+        await until(lambda: len(engine.prompts) == 7)
+        await pilot.press("q")
+        await until(lambda: not app.engine_in_use.locked())
+
+
+async def test_what_fails_while_nobody_asked_for_it_is_no_failure(game, store):
+    class Failing(FakeEngine):
+        def generate_each(self, prompts, settings, seeds):
+            raise MemoryError
+
+    app = game(Failing(NUMBERED, several=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        await press(pilot, "1")
+    assert decisions(store)[:2] == ["chosen", "chosen"]

@@ -25,6 +25,7 @@ class LineScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
             box.border_title = self._title
+            box.border_subtitle = "enter keeps it · escape does not"
             yield Input(self._value, compact=True, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
