@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import LogitsProcessor
 
@@ -92,9 +93,9 @@ class MuseLogitsWarper(LogitsProcessor):  # type: ignore[misc]  # transformers i
         damp = ramp(t, self.damp, self.damp_initial, self.damp_ramp_tokens)
         wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
         ranked, tokens = wide.topk(min(self.top_k + 1, wide.shape[-1]), dim=-1)
-        rows = (wide.shape[0], 1)
-        top_k = torch.full(rows, self.top_k, device=wide.device)
-        dampened = dampen(ranked, top_k, torch.full(rows, damp, dtype=wide.dtype, device=wide.device), self.mode)
+        scored = ranked.cpu().numpy()
+        top_k, damps = np.full((len(scored), 1), self.top_k), np.full((len(scored), 1), damp, dtype=scored.dtype)
+        dampened = torch.from_numpy(dampen(scored, top_k, damps, self.mode)).to(wide.device)
         # A score that was finite stays finite in the narrower type it came in.
         limits = torch.finfo(scores.dtype)
         dampened = torch.where(dampened.isfinite(), dampened.clamp(limits.min, limits.max), dampened)

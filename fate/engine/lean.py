@@ -18,10 +18,13 @@ from torch.nn import functional as F
 from fate.core.story import common_prefix
 from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
 from fate.engine.kernels import Linear, Precision
+from fate.engine.pages import use_huge_pages
 
 _READ = 256  # prompt tokens read in one pass
 _SLOTS = 16  # tails are as long as they must be, in steps of so many: any finer, and the last bits would differ
 _LEAST = 4  # rows in a product with the trunk; with fewer, the last bits would depend on their number
+
+_MANY = 200_000_000  # weights that outgrow every cache, so that pages count
 
 Tensors = Callable[[str], torch.Tensor | None]  # a checkpoint's tensor by its name
 
@@ -65,6 +68,8 @@ class LeanDecoder:
         self.vocabulary = decoder.vocabulary
         self._decoder = decoder
         self._weights = _Weights(decoder, tensors, precision, self.device)
+        if self.device.type == "cpu" and self._weights.count > _MANY:
+            use_huge_pages()
         self._activation = ACTIVATIONS[decoder.activation]
         self._scale = decoder.head_dim**-0.5
         self._turns = _turns(decoder, context).to(self.device) if decoder.positions == "rotary" else None
@@ -326,6 +331,7 @@ class _Weights:
     def __init__(self, decoder: Decoder, tensors: Tensors, precision: Precision, device: torch.device) -> None:
         self._decoder, self._tensors, self._precision, self._device = decoder, tensors, precision, device
         self.dtype = torch.float32 if device.type == "cpu" else getattr(torch, precision)
+        self.count = 0  # of weights in products
         d = decoder
         self.embedding = self._tensor(f"{d.embedding}.weight", d.vocabulary, d.hidden)
         if device.type != "cpu":
@@ -390,6 +396,7 @@ class _Weights:
         return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        self.count += weight.numel()
         return Linear(
             weight.to(self._device), None if bias is None else bias.to(self._device, self.dtype), self._precision
         )

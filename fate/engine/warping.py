@@ -32,11 +32,12 @@ class Warper:
             return np.array(values, dtype=dtype)[:, None]
 
         self._settings = tuple(settings)
-        self._temperature = torch.from_numpy(column([s.temperature for s in settings]))
+        self._temperature = column([s.temperature for s in settings])
+        self._rows = np.arange(len(settings))[:, None]
         self._top_k = column([s.top_k for s in settings], np.int64)
         self._typical_p = column([s.typical_p for s in settings])
-        self._muse_top_k = torch.from_numpy(column([s.muse_top_k for s in settings], np.int64))
-        self._mode = torch.from_numpy(column([MUSE_MODES.index(s.muse_mode) for s in settings], np.int64))
+        self._muse_top_k = column([s.muse_top_k for s in settings], np.int64)
+        self._mode = column([MUSE_MODES.index(s.muse_mode) for s in settings], np.int64)
         self._modes = [mode for mode in MUSE_MODES if any(s.muse_mode == mode for s in settings)]
         self._reach = max(s.top_k + s.muse_top_k for s in settings)
 
@@ -50,21 +51,20 @@ class Warper:
         belong to (rows, n), both in descending order of the raw scores, on the CPU.
         """
         ranked, tokens = largest(scores.float(), min(self._reach, scores.shape[-1]))
-        ranked = ranked.cpu().double() / self._temperature
-        damp = torch.tensor([[s.damp_at(t)] for s in self._settings], dtype=torch.float64)
-        dampened = ranked
+        tempered = ranked.cpu().double().numpy() / self._temperature
+        damp = np.array([[s.damp_at(t)] for s in self._settings])
+        dampened = tempered
         for mode in self._modes:
-            muse = dampen(ranked, self._muse_top_k, damp, mode)
             rows = self._mode == MUSE_MODES.index(mode)
-            dampened = muse if len(self._modes) == 1 else torch.where(rows, muse, dampened)
+            dampened = np.where(rows, dampen(tempered, self._muse_top_k, damp, mode), dampened)
         with np.errstate(all="ignore"):  # impossible tokens have -inf, and 0 · -inf on the way
-            warped = _log_softmax(self._typical(self._top(dampened.numpy())))
+            warped = _log_softmax(self._typical(self._top(dampened)))
         return torch.from_numpy(warped), tokens.cpu()
 
     def _top(self, scores: _Floats) -> _Floats:
         """Only each row's top_k largest scores (and what ties with the last of them)."""
         n = scores.shape[-1]
-        smallest = np.take_along_axis(np.sort(scores), np.maximum(n - self._top_k, 0), -1)
+        smallest = np.sort(scores)[self._rows, np.maximum(n - self._top_k, 0)]
         return np.where(scores < smallest, -np.inf, scores)
 
     def _typical(self, scores: _Floats) -> _Floats:
@@ -74,9 +74,9 @@ class Warper:
         entropy = -np.where(probs > 0, logprobs * probs, 0.0).sum(-1, keepdims=True)
         distance = np.abs(-logprobs - entropy)
         order = distance.argsort(-1)
-        mass = np.take_along_axis(probs, order, -1).cumsum(-1)
+        mass = probs[self._rows, order].cumsum(-1)
         last = np.minimum((mass < self._typical_p).sum(-1, keepdims=True), scores.shape[-1] - 1)
-        farthest = np.take_along_axis(distance, np.take_along_axis(order, last, -1), -1)
+        farthest = distance[self._rows, order[self._rows, last]]
         return np.where((distance > farthest) & (self._typical_p < 1), -np.inf, scores)
 
 
@@ -112,10 +112,10 @@ def inverse_cdf(logprobs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 
     Returns (rows, 1) column indices; never an impossible one.
     """
-    cumulative = logprobs.exp().cumsum(-1)
-    point = uniforms.unsqueeze(-1) * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative, point, right=True)
+    possible = logprobs.numpy() > -np.inf
+    cumulative = np.exp(logprobs.numpy()).cumsum(-1)
+    point = uniforms.numpy()[:, None] * cumulative[:, -1:]
+    drawn = (cumulative <= point).sum(-1, keepdims=True)
     # Where rounding carries the point to the very end, the last possible column is the one.
-    possible = logprobs > -torch.inf
-    last = (possible * torch.arange(logprobs.shape[-1], device=logprobs.device)).amax(-1, keepdim=True)
-    return torch.minimum(drawn, last)
+    last = (possible * np.arange(possible.shape[-1])).max(-1, keepdims=True)
+    return torch.from_numpy(np.minimum(drawn, last))

@@ -149,7 +149,7 @@ class GameServer(Server):
 
     # --- what they find ---------------------------------------------------------------------------
 
-    async def handle_index(self, request: web.Request) -> web.FileResponse:  # type: ignore[override]
+    async def handle_index(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-store"})
 
     async def _script(self, request: web.Request) -> web.FileResponse:
@@ -158,11 +158,15 @@ class GameServer(Server):
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(heartbeat=15)
         await websocket.prepare(request)
+
+        async def close() -> None:
+            await websocket.close()
+
         game = Game(
             self.command,
             write_bytes=websocket.send_bytes,
             write_str=websocket.send_str,
-            close=websocket.close,
+            close=close,
             download_manager=self.download_manager,
             debug=self.debug,
         )
