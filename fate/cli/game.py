@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,8 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
     from fate.store import Store
     from fate.tui import FateApp
 
+    if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     store = Store(config.db)
     game = FateApp(config, store, begin=begin, opening=opening)
     game.run()

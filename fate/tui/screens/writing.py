@@ -210,7 +210,8 @@ class WritingScreen(Screen[None]):
         worker = get_current_worker()
 
         def stop() -> bool:
-            return worker.is_cancelled or self._choice is not choice or not self.is_open or not self.is_current
+            here = self.app.screen is self  # is_current is true behind another screen that shows this one through
+            return worker.is_cancelled or self._choice is not choice or not (self.is_open and here)
 
         try:
             with self.app.engine_in_use:
