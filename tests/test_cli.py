@@ -10,18 +10,19 @@ import pytest
 import fate
 from fate.store import Store
 from fate.store.backup import back_up
+from tests.command import run
 from tests.dataset.playing import play
 from tests.terminal import FATE
 
 
-def run(*arguments, command=(FATE,)):
+def process(*arguments, command=(FATE,)):
     return subprocess.run([*command, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
 @pytest.mark.parametrize("command", [(FATE,), (sys.executable, "-m", "fate")])
 def test_version_and_help_answer(command):
-    assert run("--version", command=command).stdout == f"fate {fate.__version__}\n"
-    shown = run("--help", command=command)
+    assert process("--version", command=command).stdout == f"fate {fate.__version__}\n"
+    shown = process("--help", command=command)
     assert shown.returncode == 0
     for word in ("play", "export", "--model", "--db"):
         assert word in shown.stdout
@@ -154,7 +155,7 @@ def test_restore_puts_the_newest_copy_back(played):
 
 
 def test_judging_without_answers_changes_nothing(played):
-    done = subprocess.run([FATE, "judge", "--db", played], input="", capture_output=True, text=True, check=False)
+    done = process("judge", "--db", played)
     assert done.returncode == 0, done.stderr
     assert "by reader 5" in run("stats", "--db", played).stdout
 
@@ -179,7 +180,7 @@ def cache(tiny_folders, tmp_path, monkeypatch):
 
 
 def test_models_lists_what_is_embedded_cached_and_worth_a_download(cache):
-    done = run("models")
+    done = process("models")
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
     shelves = [shelf.splitlines() for shelf in done.stdout.split("\n\n")]
@@ -194,7 +195,7 @@ def test_models_lists_what_is_embedded_cached_and_worth_a_download(cache):
 
 
 def test_models_for_scripts_is_json_in_bytes(cache, tiny_folders):
-    listed = json.loads(run("models", "--json").stdout)
+    listed = json.loads(process("models", "--json").stdout)
     models = {model["name"]: model for model in listed["models"]}
     tiny = models["someone/tiny"]
     assert (tiny["where"], tiny["license"], tiny["needs_allow_pickle"]) == ("cache", "cc0-1.0", False)

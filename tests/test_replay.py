@@ -10,6 +10,7 @@ from fate.engine import load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.replay import replay
+from tests.command import run
 from tests.terminal import FATE
 
 OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
@@ -61,10 +62,6 @@ def test_another_precision_says_where_it_parted_and_by_how_much(store, tiny_fold
         assert 0 <= result.matched <= len(result.candidate.written.output_ids)
 
 
-def run(*arguments):
-    return subprocess.run([FATE, "replay", *arguments], capture_output=True, text=True, check=False)
-
-
 def test_the_command_replays_the_last_story_or_all(store, tiny_folders, tmp_path):
     engine = load(str(tiny_folders["gpt2"]))
     play(store, engine, "12")
@@ -72,14 +69,16 @@ def test_the_command_replays_the_last_story_or_all(store, tiny_folders, tmp_path
     store.close()
     options = ("--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
     for arguments, count in ((), 9), ((last[:6],), 9), (("--all",), 15):
-        done = run(*arguments, *options)
+        done = run("replay", *arguments, *options)
         assert done.returncode == 0, done.stderr
         *told, summary = done.stdout.splitlines()
         assert summary == f"{count} candidates identical, 0 parted, 0 written by another model"
         assert len(told) == count
         assert all(": identical, " in line for line in told)
-    assert run("nothing", *options).stderr.startswith("fate: There is no story whose id begins with 'nothing'")
-    other = run("--all", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db"))
+    assert run("replay", "nothing", *options).stderr.startswith(
+        "fate: There is no story whose id begins with 'nothing'"
+    )
+    other = run("replay", "--all", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db"))
     assert other.stdout == "0 candidates identical, 0 parted, 15 written by another model\n"
 
 
@@ -99,7 +98,7 @@ def test_a_changed_token_fails_the_command_and_is_named(store, tiny_folders, tmp
     )
     store.add_choice(forged)
     store.close()
-    done = run("--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
+    done = run("replay", "--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
     assert done.returncode == 1
     assert f"step 0 candidate {first.position + 1}: parted after 2 of" in done.stdout
     assert done.stdout.count(": identical, ") == 5
@@ -108,7 +107,7 @@ def test_a_changed_token_fails_the_command_and_is_named(store, tiny_folders, tmp
 def test_other_threads_are_another_environment_in_which_to_part_is_no_error(store, tiny_folders, tmp_path):
     play(store, load(str(tiny_folders["llama"])), "12")
     store.close()
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # one in the tests
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}  # the tests have one
     done = subprocess.run(
         [FATE, "replay", "--model", str(tiny_folders["llama"]), "--db", str(tmp_path / "fate.db")],
         capture_output=True,

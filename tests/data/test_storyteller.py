@@ -103,10 +103,11 @@ def test_the_recipe_trains_and_resumes(tmp_path):
     stories = [f"Story {i}. The {a} met the {b}. They went home." for i in range(300) for a, b in [("fox", "hare")]]
     (corpus / "tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
     train = packaged("storyteller") / "train.py"
+    small = [f"--set={part}" for part in ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128")]
     for tokens, said in ((8192, "step 1/1 "), (2 * 8192, "resumed at step 1")):
         done = subprocess.run(
             [
-                *(sys.executable, str(train), str(corpus), "--no-compile", "--set", f"tokens={tokens}"),
+                *(sys.executable, str(train), str(corpus), "--no-compile", *small, "--set", f"tokens={tokens}"),
                 *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
             ],
             capture_output=True,

@@ -1,4 +1,3 @@
-import subprocess
 from random import Random
 
 import pytest
@@ -10,7 +9,7 @@ from fate.engine.prompting import INSTRUCTION, preamble_of
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.replay import replay
-from tests.terminal import FATE
+from tests.command import run
 from tests.tiny_models import save_tiny_model, tiny_tokenizer
 
 TEMPLATE = (
@@ -85,8 +84,7 @@ def test_a_story_is_played_past_the_window_under_its_template_and_comes_out_the_
 def test_the_database_of_a_model_with_a_template_is_sound(store, chat_folder):
     play(store, load(str(chat_folder)), "12")
     store.close()
-    command = [FATE, "check", "--model", str(chat_folder), "--db", str(store.file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("check", "--model", str(chat_folder), "--db", str(store.file))
     assert (done.returncode, done.stdout) == (0, "2 choices looked at, 0 problems\n"), done.stdout
 
 
