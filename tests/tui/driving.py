@@ -7,7 +7,8 @@ import time
 
 from textual.widgets import Static
 
-from fate.tui.screens.writing import GRACE, WritingScreen
+from fate.tui.screens.writing import WritingScreen
+from fate.tui.turn import GRACE
 from fate.tui.widgets.candidate_card import CandidateCard
 
 
@@ -31,9 +32,9 @@ async def until_open(pilot):
 
 async def press(pilot, key, then="open"):
     """Press a key and wait for what it leads to."""
-    round_ = writing(pilot.app)._round
+    round_ = writing(pilot.app)._turn.number
     await pilot.press(key)
-    await until(lambda: writing(pilot.app)._round > round_ and writing(pilot.app)._state == then)
+    await until(lambda: writing(pilot.app)._turn.number > round_ and writing(pilot.app)._state == then)
     if then == "open":
         await asyncio.sleep(GRACE + 0.02)
     await pilot.pause()

@@ -48,7 +48,7 @@ async def test_a_key_can_be_another(store):
         await until_open(pilot)
         await pilot.press("2")
         await pilot.press("x")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
         assert len(store.path(store.stories()[0].id).passages) == 1
 
 
@@ -58,7 +58,7 @@ async def test_parameters_are_hidden_unless_the_settings_say_otherwise(store, bl
     async with app.run_test() as pilot:
         await until_open(pilot)
         await pilot.press("1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
     assert next(store.choices()).decision.blind is blind
 
 
@@ -71,7 +71,7 @@ async def test_what_keys_do_stands_in_the_command_palette(store):
         await pilot.press(*"candidate into the story (3")
         await pilot.pause(0.6)
         await pilot.press("enter")
-        await until(lambda: not isinstance(app.screen, CommandPalette) and writing(app)._round == 2)
+        await until(lambda: not isinstance(app.screen, CommandPalette) and writing(app)._turn.number == 2)
         assert page(app).endswith("and then it was still.")
 
 
@@ -138,7 +138,7 @@ async def test_a_range_counts_for_the_next_candidates_and_stands_in_the_file(sto
         await until(lambda: note(app, "ranges.top_k") == "saved")
         assert in_the_file() == {"ranges": {"top_k": [5, 5]}}
         await pilot.press("escape", "1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
         await until_open(pilot)
     before, after = store.choices()
     assert (
@@ -175,7 +175,7 @@ async def test_a_setting_that_was_changed_is_saved_on_the_way_to_another(store):
         await pilot.pause()
         assert in_the_file() == {"annotator": "Ann"}
         await pilot.press("escape", "1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
     assert next(store.choices()).decision.annotator == "Ann"
 
 
@@ -197,7 +197,7 @@ async def test_keys_theme_and_blindness_change_at_once(store):
         await pilot.press("escape")
         await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_title))
         await pilot.press("x")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
     assert next(store.choices()).decision.blind is False
     again = FateApp(read_config(), store, engine=FakeEngine())
     async with again.run_test():
@@ -223,7 +223,7 @@ async def test_another_model_writes_the_next_candidates_once_it_is_loaded(store,
         await until(lambda: note(app, "model") == "saved", 60)
         assert in_the_file() == {"model": str(tiny_folders["gpt2"])}
         await pilot.press("escape", "1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
         await until_open(pilot)
     assert [choice.model.architecture for choice in store.choices()] == ["Fake", "GPT2LMHeadModel"]
 
@@ -236,7 +236,7 @@ async def test_a_model_that_cannot_be_loaded_is_one_sentence_and_the_old_one_goe
         await until(lambda: "There is no folder" in note(app, "model"), 60)
         assert app.is_running
         await pilot.press("escape", "1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
         await until_open(pilot)
     assert in_the_file() == {}
     assert [choice.model.architecture for choice in store.choices()] == ["Fake", "Fake"]

@@ -69,7 +69,7 @@ async def test_another_models_candidate_is_not_written_again(game):
 async def test_while_candidates_are_written_there_is_no_asking_and_nothing_stands_still(game):
     app = game(FakeEngine([" word" * 200] * 3, delay=0.02))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(lambda: writing(app)._rows)
+        await until(lambda: writing(app)._turn.rows)
         await pilot.press("space", "i", "b")
         await pilot.pause(0.2)
         await pilot.press("i", "i", "escape", "space")

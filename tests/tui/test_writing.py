@@ -41,7 +41,7 @@ async def test_candidates_stream_in_together_and_take_keys_after_the_grace(game,
         await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
         assert writing(app)._state == "writing"
         await pilot.press("1")  # meant for the screen before
-        assert writing(app)._wish is None
+        assert writing(app)._turn.wish is None
         await until_open(pilot)
         assert [text.strip() for text in cards(app)] == [text.strip() for text in TEXTS]
 
@@ -88,7 +88,7 @@ async def test_a_click_takes(game, store):
     async with app.run_test(size=(120, 40)) as pilot:
         await until_open(pilot)
         await pilot.click("#card-1")
-        await until(lambda: writing(app)._round == 2)
+        await until(lambda: writing(app)._turn.number == 2)
     assert store.path(store.stories()[0].id).text == OPENING + TEXTS[1]
 
 
