@@ -61,7 +61,8 @@ class LibraryScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stories: dict[str, StorySummary] = {}
+        self._all: list[StorySummary] = []
+        self._stories: dict[str, StorySummary] = {}  # those that are shown
 
     def compose(self) -> ComposeResult:
         yield Bar("fate")
@@ -80,7 +81,7 @@ class LibraryScreen(Screen[None]):
     # --- the list ---------------------------------------------------------------------------------
 
     def on_screen_resume(self) -> None:
-        self._list()
+        self._read()
         self.query_one(StoryList).focus()
 
     def on_input_changed(self) -> None:
@@ -89,13 +90,15 @@ class LibraryScreen(Screen[None]):
     def on_input_submitted(self) -> None:
         self.query_one(StoryList).focus()
 
+    def _read(self) -> None:
+        self._all = sorted(self.app.stories(), key=lambda story: story.state)  # active before archived
+        self._list()
+
     def _list(self) -> None:
         """Show the stories whose titles hold all the words that are searched for, in whatever case."""
         wanted = self.query_one(Input).value.casefold().split()
         self._stories = {
-            story.id: story
-            for story in sorted(self.app.stories(), key=lambda story: story.state)  # active before archived
-            if all(word in story.title.casefold() for word in wanted)
+            story.id: story for story in self._all if all(word in story.title.casefold() for word in wanted)
         }
         options = self.query_one(StoryList)
         marked, place = self._marked(), options.highlighted or 1
@@ -183,7 +186,7 @@ class LibraryScreen(Screen[None]):
         except FateError as error:
             self.app.tell_not_kept(error)
         else:
-            self._list()
+            self._read()
 
 
 def _save(store: Store, story: StorySummary) -> FilePath:
