@@ -74,12 +74,34 @@ def test_an_opening_on_standard_input_is_played_with_the_keys_of_the_terminal(ti
         answer(terminal, 1, "2")
 
 
-def test_the_first_frame_does_not_wait_for_torch(tmp_path, monkeypatch):
-    (tmp_path / "torch").mkdir()
-    (tmp_path / "torch" / "__init__.py").write_text("import time; time.sleep(1000)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+@pytest.fixture
+def never_imported(tmp_path, monkeypatch):
+    """A function that makes the import of a package last for ever."""
+
+    def block(package):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("import time; time.sleep(1000)")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return block
+
+
+def test_the_story_is_there_before_torch(never_imported, tmp_path):
+    never_imported("torch")
     with Terminal("play", OPENING, home=tmp_path) as terminal:
         terminal.wait_for("kept a lantern in her")
+
+
+def test_the_first_frame_is_there_before_the_app_is_imported(never_imported, tmp_path):
+    never_imported("textual")
+    with Terminal("play", OPENING, home=tmp_path) as terminal:
+        terminal.wait_for("fate: opening the book")
+
+
+def test_a_start_that_fails_leaves_the_terminal_as_it_was(tmp_path):
+    (tmp_path / "fate.db").write_text("spilled coffee" * 1000)
+    with Terminal(home=tmp_path) as terminal:
+        terminal.process.expect(r"\x1b\[\?1049lfate: [^\x1b]* is not a fate database")
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_a_failure(tmp_path):

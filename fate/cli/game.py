@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,13 +68,14 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
     in_a_browser = "TEXTUAL_DRIVER" in os.environ  # whose keys and screen are not those of a terminal
     if not (in_a_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise FateError("The game needs a terminal for its keys and its screen; start it from one.")
-    from fate.store import Store
-    from fate.tui import FateApp
-
     if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    store = Store(config.db)
-    game = FateApp(config, store, begin=begin, opening=opening)
+    with nullcontext() if in_a_browser else _curtain():
+        from fate.store import Store
+        from fate.tui import FateApp
+
+        store = Store(config.db)
+        game = FateApp(config, store, begin=begin, opening=opening)
     game.run()
     store.close()
     _back_up(store)
@@ -103,6 +106,17 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
     lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
     store.close()
     _back_up(store)
+
+
+@contextmanager
+def _curtain() -> Iterator[None]:
+    """Something to see at once where the app will be, which takes the better part of a second to import."""
+    print("\x1b[?1049h\x1b[2J\x1b[H fate: opening the book", end="", flush=True)
+    try:
+        yield
+    except BaseException:
+        print("\x1b[?1049l", end="", flush=True)
+        raise
 
 
 def _back_up(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 
@@ -33,4 +34,5 @@ def _load(config: Config, post: Callable[[Message], object]) -> None:
     except Exception as error:  # whatever it was, the reader must not wait for ever
         post(EngineFailed(FateError(f"The model could not be loaded: {error!r}."), config))
     else:
+        gc.freeze()  # the modules of PyTorch stay: looking through them for garbage would hold up a key for 0.2 s
         post(EngineReady(engine, config))
