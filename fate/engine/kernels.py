@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch.nn import functional as F
 
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
+Product = Callable[[torch.Tensor], torch.Tensor]
 _CHUNK = 1 << 26  # weights packed at once: the fp32 copy that packing takes is bounded by this
 _EXPONENTS = (-6, 14)  # of the largest weight, for which fp16 numbers are taken as they are
 _LOW = 2.0**12  # what fp16 leaves of an fp32 weight is kept as a second fp16, this many times larger
+_STEP, _ZERO = 1 / 127, 127  # in 8 bit, the integers from 0 to 254 stand for activations from -1 to 1
 
 
 def has_fbgemm() -> bool:
@@ -27,8 +28,8 @@ def has_fbgemm() -> bool:
     return bool(torch.backends.quantized.supported_engines and "fbgemm" in torch.backends.quantized.supported_engines)
 
 
-class Linear:
-    """x ↦ x Wᵀ + b for fp32 rows x, with W held in some precision.
+def linear(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
+    """x ↦ x Wᵀ + b for fp32 rows x, (rows, inputs) to (rows, outputs), with W held in some precision.
 
     ``float32`` is exact to fp32's own rounding: on x86 a weight is the sum of two fp16 numbers (22
     significant bits; one number where the checkpoint itself has no more), elsewhere it is fp32.
@@ -40,22 +41,15 @@ class Linear:
         weight: (outputs, inputs), any float type; not kept.
         bias: (outputs,) or None.
     """
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> None:
-        rows = max(1, _CHUNK // weight.shape[1])
-        parts = [slice(at, at + rows) for at in range(0, len(weight), rows)]
-        self._parts = [_part(weight[part], None if bias is None else bias[part], precision) for part in parts]
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(rows, inputs) to (rows, outputs)."""
-        if len(self._parts) == 1:
-            return self._parts[0](x)
-        return torch.cat([part(x) for part in self._parts], dim=-1)
+    rows = max(1, _CHUNK // weight.shape[1])
+    if len(weight) <= rows:
+        return _product(weight, bias, precision)
+    cuts = [slice(at, at + rows) for at in range(0, len(weight), rows)]
+    parts = [_product(weight[cut], None if bias is None else bias[cut], precision) for cut in cuts]
+    return lambda x: torch.cat([part(x) for part in parts], dim=-1)
 
 
-def _part(
-    weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _product(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
     if weight.device.type != "cpu" or precision == "bfloat16" or not has_fbgemm():
         return _Plain(weight, bias, precision)
     if precision == "int8":
@@ -81,18 +75,16 @@ class _Half:
         self._unit = 1.0 if _EXPONENTS[0] <= exponent <= _EXPONENTS[1] else 2.0**exponent
         weight = weight / self._unit
         high = weight.half().float()
-        self._high = torch.ops.quantized.linear_prepack_fp16(high, None)
+        bias = None if bias is None else bias.float() / self._unit
+        self._high = torch.ops.quantized.linear_prepack_fp16(high, bias)
         low = (weight - high) * _LOW
         self._low = torch.ops.quantized.linear_prepack_fp16(low, None) if exact and bool(low.any()) else None
-        self._bias = None if bias is None else bias.float()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self._high)
         if self._low is not None:
             y.add_(torch.ops.quantized.linear_dynamic_fp16(x, self._low), alpha=1 / _LOW)
-        if self._unit != 1:
-            y.mul_(self._unit)
-        return y if self._bias is None else y.add_(self._bias)
+        return y if self._unit == 1 else y.mul_(self._unit)
 
 
 class _Int8:
@@ -107,19 +99,9 @@ class _Int8:
         self._bias = None if bias is None else bias.float()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        # The kernel takes one scale for all of x from its least and greatest entry. Rows scaled to a
-        # largest entry of 1, with a row of 1 and -1 below them, always have the scale of [-1, 1].
-        largest = torch.linalg.vector_norm(x, torch.inf, -1, keepdim=True).clamp_(min=1e-12)
-        scaled = _with_ends(len(x) + 1, x.shape[1])
-        torch.div(x, largest, out=scaled[:-1])
-        y: torch.Tensor = torch.ops.quantized.linear_dynamic(scaled, self._packed, False)
-        y = y[:-1].mul_(largest)
-        return y if self._bias is None else y.add_(self._bias)
-
-
-@lru_cache(maxsize=16)
-def _with_ends(rows: int, inputs: int) -> torch.Tensor:
-    """Room for rows, over one whose entries are 1, 0, …, 0, -1; used again by every product of the shape."""
-    room = torch.zeros(rows, inputs)
-    room[-1, 0], room[-1, -1] = 1, -1
-    return room
+        # The kernel has one scale for all rows, so each is divided by its largest entry. A row of zeros becomes one of
+        # NaN, of which the kernel makes some integers, and zeros again when they are multiplied.
+        largest = x.abs().amax(-1, keepdim=True)
+        product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+        y: torch.Tensor = product(x / largest, _STEP, _ZERO, self._packed)
+        return y.mul_(largest) if self._bias is None else torch.addcmul(self._bias, y, largest)

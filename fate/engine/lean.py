@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from fate.core.story import common_prefix
 from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
-from fate.engine.kernels import Linear, Precision
+from fate.engine.kernels import Precision, Product, linear
 from fate.engine.pages import use_huge_pages
 
 _READ = 256  # prompt tokens read in one pass
@@ -38,6 +39,7 @@ class _Tails:
     passages: list[list[int]]  # of each row; they end where the new tokens start
     written: list[list[int]]  # of each row: the new tokens that have been read
     start: int  # the slot of the first new token
+    attention: _TailAttention | None = None  # over the slots in use, made when there are more of them
 
 
 class LeanDecoder:
@@ -94,6 +96,7 @@ class LeanDecoder:
         tails.bias = tails.bias.repeat_interleave(rows, 1)
         tails.passages = [passage for passage in tails.passages for _ in range(rows)]
         tails.written = [list(written) for written in tails.written for _ in range(rows)]
+        tails.attention = None
         return scores, cached
 
     @torch.inference_mode()
@@ -103,6 +106,7 @@ class LeanDecoder:
         tails.kv = tails.kv[:, :, :, rows].contiguous()
         tails.bias = tails.bias[:, rows].contiguous()
         tails.passages, tails.written = tails.passages[rows], tails.written[rows]
+        tails.attention = None
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int]) -> torch.Tensor:
@@ -115,8 +119,10 @@ class LeanDecoder:
         ]
         slot = tails.start + len(tails.written[0])
         tails.bias[:, :, slot] = self._bias(torch.tensor(places, device=self.device))
-        x = self._forward(tokens, places, _TailAttention(self, tails, slot))
-        scores: torch.Tensor = self._weights.head(x)
+        if tails.attention is None or slot >= tails.attention.end:
+            tails.attention = _TailAttention(self, tails, slot)
+        tails.attention.begin(slot, self._turns_at(places))
+        scores = self._weights.head(self._forward(tokens, places, tails.attention))
         for written, token in zip(tails.written, tokens, strict=True):
             written.append(token)
         self._tails = tails
@@ -204,7 +210,8 @@ class LeanDecoder:
         for begin in range(0, len(ids), _READ):
             part = ids[begin : begin + _READ]
             done = len(self._trunk_ids)
-            self._forward(part, range(done, done + len(part)), _TrunkAttention(self, done, len(part)))
+            places = range(done, done + len(part))
+            self._forward(part, places, _TrunkAttention(self, done, len(part), self._turns_at(places)))
             self._trunk_ids += part
 
     def _bias(self, places: torch.Tensor) -> torch.Tensor:
@@ -213,6 +220,9 @@ class LeanDecoder:
             return torch.zeros((1, len(places)), device=self.device, dtype=self._trunk.dtype)
         return (self._slopes.unsqueeze(1) * places).to(self._trunk.dtype)
 
+    def _turns_at(self, places: Sequence[int]) -> torch.Tensor | None:
+        return None if self._turns is None else self._turns[torch.tensor(places, device=self.device)]
+
     # --- the pass ---------------------------------------------------------------------------------
 
     def _forward(
@@ -220,80 +230,129 @@ class LeanDecoder:
     ) -> torch.Tensor:
         """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them."""
         w, decoder = self._weights, self._decoder
-        at = torch.tensor(places, device=self.device)
         x = w.embedding[torch.tensor(tokens, device=w.embedding.device)].to(self.device, w.dtype)
         if w.learned is not None:
-            x = x + w.learned[at]
+            x = x + w.learned[torch.tensor(places, device=self.device)]
         if w.embedding_norm is not None:
             x = w.embedding_norm(x)
-        turns = None if self._turns is None else self._turns[at]
         for i, layer in enumerate(w.layers):
-            qkv = layer.qkv(layer.norm1(x)).view(len(tokens), -1, decoder.head_dim)
-            if turns is not None:
-                qkv = _turned(qkv, turns)
-            attended = layer.out(attention(i, qkv))
+            attended = layer.out(attention(i, layer.qkv(layer.norm1(x))))
             x = x + attended if not decoder.parallel else x
             up = layer.up(layer.norm2(x))
             if decoder.gated:
                 gate, up = up.chunk(2, dim=-1)
-                up = self._activation(gate) * up
+                up = self._activation(gate).mul_(up)
             else:
                 up = self._activation(up)
-            x = x + layer.down(up)
+            x = layer.down(up).add_(x)
             if decoder.parallel:
                 x = x + attended
         return w.final_norm(x)
 
 
+class _Heads:
+    """Queries, keys and values of the new tokens in one layer, side by side, in the same memory for every layer.
+
+    Args:
+        tokens: how many.
+        turns: (tokens, heads + 2 kv_heads, head_dim / 2), see ``_turns``; None where nothing turns.
+    """
+
+    def __init__(self, decoder: Decoder, tokens: int, like: torch.Tensor, turns: torch.Tensor | None = None) -> None:
+        kv_heads, dim = decoder.kv_heads, decoder.head_dim
+        self.all = like.new_empty((tokens, decoder.heads + 2 * kv_heads, dim))
+        self.q = self.all[:, : decoder.heads]  # (tokens, heads, head_dim)
+        self.kv = self.all[:, decoder.heads :].view(tokens, 2, kv_heads, dim).permute(1, 2, 0, 3)  # as they are kept
+        self.turns = turns
+        self._flat = self.all.view(tokens, -1)
+        self._pairs = self.all.view(tokens, -1, dim // 2, 2)
+        self._turned = torch.view_as_complex(self._pairs) if like.dtype == torch.float32 else None
+
+    def put(self, qkv: torch.Tensor) -> None:
+        """Take (tokens, (heads + 2 kv_heads) · head_dim), and turn its pairs of dimensions as complex numbers."""
+        if self.turns is None:
+            self._flat.copy_(qkv)
+        elif self._turned is not None:
+            torch.mul(torch.view_as_complex(qkv.view(self._pairs.shape)), self.turns, out=self._turned)
+        else:
+            self._pairs.copy_(
+                torch.view_as_real(torch.view_as_complex(qkv.float().view(self._pairs.shape)) * self.turns)
+            )
+
+
 class _TailAttention:
-    """Attention of one new token in each row, over the trunk and the row's own tail."""
+    """Attention of one new token in each row, over the trunk and the row's own tail.
+
+    To begin an operation takes longer than most of them last, so all that they read and write is cut out of
+    tensors beforehand, for all layers and for as many passes as the slots suffice.
+    """
 
     def __init__(self, lean: LeanDecoder, tails: _Tails, slot: int) -> None:
-        self._heads, self._scale = lean._decoder.heads, lean._scale
-        kv_heads, rows = tails.kv.shape[2:4]
-        self._each = self._heads // kv_heads  # queries of a row that share a key
-        self._queries = rows * self._each
-        self._padding = max(0, _LEAST - self._queries)
+        kv_heads, rows, _, dim = tails.kv.shape[2:]
+        each = lean._decoder.heads // kv_heads  # queries of a row that share a key
+        queries = rows * each
+        padded = max(queries, _LEAST)
         longest = max(len(passage) for passage in tails.passages)
-        used = slice((tails.start - longest) // _SLOTS * _SLOTS, _rounded(slot + 1))
-        length = len(lean._trunk_ids)
-        # What each layer needs, cut out for all layers at once.
-        self._new = tails.kv[:, :, :, :, slot].unbind()
+        self.end = _rounded(slot + 1)  # of the slots that are in use
+        used = slice((tails.start - longest) // _SLOTS * _SLOTS, self.end)
+        length, own = len(lean._trunk_ids), self.end - used.start
+        new = tails.kv.new_zeros
+        self._scale = lean._scale
+        self._kv = tails.kv
+        self._heads = _Heads(lean._decoder, rows, tails.kv)
         self._keys, self._values = _by_layer(tails.kv[:, :, :, :, used].flatten(2, 3))
         self._trunk_keys, self._trunk_values = _by_layer(lean._trunk[:, :, :, :length])
-        self._trunk_bias = lean._bias(torch.arange(length, device=lean.device)).unsqueeze(1)
-        self._bias = tails.bias[:, :, used].repeat_interleave(self._each, 1)
+        # Every row's queries over its own tail, and all rows' over the trunk.
+        by_row, by_head = (kv_heads, rows, each), (kv_heads, padded)
+        self._q, self._shared_q = new((*by_row, dim)), new((*by_head, dim))
+        self._own_q = self._q.flatten(0, 1)
+        self._asked = self._heads.q.view(rows, kv_heads, each, dim).transpose(0, 1)
+        self._asked_too = self._shared_q[:, :queries].view(self._q.shape)
         # Scores, and the weights that follow from them: in the trunk, then in the tail.
-        shape = (kv_heads, self._queries + self._padding, length + self._bias.shape[2])
-        self._scores = torch.zeros(shape, dtype=tails.kv.dtype, device=lean.device)
-        self._in_trunk, self._in_tail = self._scores[:, :, :length], self._scores[:, : self._queries, length:]
-        self._weights = torch.empty_like(self._scores)
-        self._of_trunk, self._of_tail = self._weights[:, :, :length], self._weights[:, : self._queries, length:]
+        self._scores, self._weights = new((*by_head, length + own)), new((*by_head, length + own))
+        self._trunk_scores, self._trunk_weights = self._scores[:, :, :length], self._weights[:, :, :length]
+        self._tail_scores, self._tail_weights = (
+            both[:, :queries, length:].view(*by_row, own) for both in (self._scores, self._weights)
+        )
+        self._own_scores, self._own_weights = new((*by_row, own)), new((*by_row, own))
+        self._trunk_bias = lean._bias(torch.arange(length, device=lean.device)).unsqueeze(1)
+        self._tail_bias = tails.bias[:, :, used].unsqueeze(2)
+        # What is read of the values with them.
+        self._from_tail, self._from_trunk = new((*by_row, dim)), new((*by_head, dim))
+        self._from_trunk_by_row = self._from_trunk[:, :queries].view(self._from_tail.shape)
+        self._out = new((rows, kv_heads * each * dim))
+        self._sum = self._out.view(rows, kv_heads, each, dim).transpose(0, 1)
+
+    def begin(self, slot: int, turns: torch.Tensor | None) -> None:
+        """The new tokens are to lie in a slot, and to be turned as their places say."""
+        self._new = self._kv[:, :, :, :, slot].unbind()
+        self._heads.turns = turns
 
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        """(rows, heads + 2 kv_heads, head_dim) to (rows, heads · head_dim)."""
-        rows, _, dim = qkv.shape
-        self._new[layer].copy_(qkv[:, self._heads :].view(rows, 2, -1, dim).permute(1, 2, 0, 3))
-        q = qkv[:, : self._heads].view(rows, -1, self._each, dim).transpose(0, 1).contiguous()
-        own = q.view(-1, self._each, dim)
-        shared = q.view(-1, self._queries, dim)
-        if self._padding:
-            shared = F.pad(shared, (0, 0, 0, self._padding))
-        in_trunk, in_tail = torch.bmm(shared, self._trunk_keys[layer]), torch.bmm(own, self._keys[layer])
-        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._in_trunk)
-        torch.add(self._bias, in_tail.view(self._in_tail.shape), alpha=self._scale, out=self._in_tail)
+        """(rows, (heads + 2 kv_heads) · head_dim) to (rows, heads · head_dim), which the next layer overwrites."""
+        self._heads.put(qkv)
+        self._new[layer].copy_(self._heads.kv)
+        self._q.copy_(self._asked)
+        self._asked_too.copy_(self._asked)
+        in_trunk = torch.bmm(self._shared_q, self._trunk_keys[layer])
+        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._trunk_scores)
+        torch.bmm(self._own_q, self._keys[layer], out=self._own_scores.flatten(0, 1))
+        torch.add(self._tail_bias, self._own_scores, alpha=self._scale, out=self._tail_scores)
         torch.softmax(self._scores, -1, out=self._weights)
-        out = torch.bmm(self._of_tail.reshape(len(own), self._each, -1), self._values[layer]).view(q.shape)
-        out += torch.bmm(self._of_trunk, self._trunk_values[layer])[:, : self._queries].view(q.shape)
-        return out.transpose(0, 1).reshape(rows, -1)
+        self._own_weights.copy_(self._tail_weights)
+        torch.bmm(self._own_weights.flatten(0, 1), self._values[layer], out=self._from_tail.flatten(0, 1))
+        torch.bmm(self._trunk_weights, self._trunk_values[layer], out=self._from_trunk)
+        torch.add(self._from_tail, self._from_trunk_by_row, out=self._sum)
+        return self._out
 
 
 class _TrunkAttention:
     """Attention of several new tokens of one text, over the trunk and one another."""
 
-    def __init__(self, lean: LeanDecoder, done: int, new: int) -> None:
-        self._heads, self._scale = lean._decoder.heads, lean._scale
-        self._each = self._heads // lean._decoder.kv_heads
+    def __init__(self, lean: LeanDecoder, done: int, new: int, turns: torch.Tensor | None) -> None:
+        self._scale = lean._scale
+        self._each = lean._decoder.heads // lean._decoder.kv_heads
+        self._heads = _Heads(lean._decoder, new, lean._trunk, turns)
         self._new = lean._trunk[:, :, :, done : done + new].unbind()
         self._read = lean._trunk[:, :, :, : done + new].unbind()
         every = torch.arange(done + new, device=lean.device)
@@ -301,10 +360,10 @@ class _TrunkAttention:
         self._bias = lean._bias(every).unsqueeze(1).masked_fill(later, -torch.inf).unsqueeze(0)
 
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        """(tokens, heads + 2 kv_heads, head_dim) to (tokens, heads · head_dim)."""
-        tokens, _, dim = qkv.shape
-        self._new[layer].copy_(qkv[:, self._heads :].view(tokens, 2, -1, dim).permute(1, 2, 0, 3))
-        q = qkv[:, : self._heads].transpose(0, 1).unsqueeze(0)
+        """(tokens, (heads + 2 kv_heads) · head_dim) to (tokens, heads · head_dim)."""
+        self._heads.put(qkv)
+        self._new[layer].copy_(self._heads.kv)
+        q = self._heads.q.transpose(0, 1).unsqueeze(0)
         k, v = self._read[layer].repeat_interleave(self._each, 1).unsqueeze(1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias, scale=self._scale)
         return out[0].transpose(0, 1).flatten(1)
@@ -317,12 +376,12 @@ def _by_layer(kv: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], tuple[torch.T
 
 @dataclass(slots=True)
 class _Layer:
-    norm1: Callable[[torch.Tensor], torch.Tensor]
-    qkv: Linear
-    out: Linear
-    norm2: Callable[[torch.Tensor], torch.Tensor]
-    up: Linear
-    down: Linear
+    norm1: Product
+    qkv: Product
+    out: Product
+    norm2: Product
+    up: Product
+    down: Product
 
 
 class _Weights:
@@ -387,19 +446,18 @@ class _Weights:
         qk = qkv[:turned].view(-1, d.head_dim, *qkv.shape[1:])[:, order].flatten(0, 1)
         return torch.cat((qk, qkv[turned:]))
 
-    def _norm(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _norm(self, name: str) -> Product:
         weight, eps, shape = self._own(f"{name}.weight"), self._decoder.eps, (self._decoder.hidden,)
         if self._decoder.norm == "rms":
             epsilon, mean = torch.full((1, 1), eps, device=self._device), 1 / self._decoder.hidden
-            return lambda x: _rms_norm(x, weight, epsilon, mean)
+            return partial(_rms_norm, weight, epsilon, mean)
         bias = self._own(f"{name}.bias")
         return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
-    def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+    def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
         self.count += weight.numel()
-        return Linear(
-            weight.to(self._device), None if bias is None else bias.to(self._device, self.dtype), self._precision
-        )
+        bias = None if bias is None else bias.to(self._device, self.dtype)
+        return linear(weight.to(self._device), bias, self._precision)
 
     def _own(self, name: str) -> torch.Tensor:
         return self._tensor(name).to(self._device, self.dtype)
@@ -414,17 +472,11 @@ class _Weights:
         return found
 
 
-def _rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: torch.Tensor, mean: float) -> torch.Tensor:
+def _rms_norm(weight: torch.Tensor, eps: torch.Tensor, mean: float, x: torch.Tensor) -> torch.Tensor:
     """RMSNorm (Zhang & Sennrich, 2019, arXiv:1910.07467) in fewer operations than PyTorch's own takes on a CPU."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     scale = torch.addcmul(eps, length, length, value=mean).rsqrt_()
     return (x * scale).to(x.dtype) * weight
-
-
-def _turned(qkv: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """(tokens, heads, head_dim): pairs of dimensions turned as complex numbers by (tokens, heads, head_dim / 2)."""
-    pairs = torch.view_as_complex(qkv.float().view(*qkv.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(qkv.dtype)
 
 
 def _turns(decoder: Decoder, context: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fate.engine import kernels
-from fate.engine.kernels import Linear, has_fbgemm
+from fate.engine.kernels import has_fbgemm, linear
 
 fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="this build of PyTorch has no kernels for narrow weights")
 
@@ -21,14 +21,14 @@ def exact(x, weight, bias):
 @given(st.integers(1, 70), st.integers(2, 200), st.integers(1, 9), st.integers(0, 99))
 def test_float32_is_exact_to_its_own_rounding(outputs, inputs, rows, seed):
     weight, bias, x = random(outputs, inputs, rows, seed)
-    y = Linear(weight, bias, "float32")(x)
+    y = linear(weight, bias, "float32")(x)
     torch.testing.assert_close(y, exact(x, weight, bias), rtol=1e-5, atol=3e-6)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1.0, 1e3, 1e6])
 def test_float32_holds_weights_of_any_usual_size(size):
     weight, bias, x = random(64, 128)
-    y = Linear(weight * size, bias * 0, "float32")(x)
+    y = linear(weight * size, bias * 0, "float32")(x)
     torch.testing.assert_close(y / size, exact(x, weight, bias * 0), rtol=1e-5, atol=1e-5)
 
 
@@ -36,7 +36,7 @@ def test_float32_holds_weights_of_any_usual_size(size):
 def test_a_weight_that_fits_16_bits_is_stored_in_one_part():
     weight, bias, x = random(64, 128)
     weight = weight.half().float()
-    exactly, narrow = Linear(weight, bias, "float32"), Linear(weight, bias, "float16")
+    exactly, narrow = linear(weight, bias, "float32"), linear(weight, bias, "float16")
     assert torch.equal(exactly(x), narrow(x))
 
 
@@ -44,7 +44,7 @@ def test_a_weight_that_fits_16_bits_is_stored_in_one_part():
 @pytest.mark.parametrize(("precision", "near"), [("float16", 1e-3), ("int8", 3e-2)])
 def test_narrow_weights_are_near(precision, near):
     weight, bias, x = random(200, 300)
-    y, expected = Linear(weight, bias, precision)(x), exact(x, weight, bias)
+    y, expected = linear(weight, bias, precision)(x), exact(x, weight, bias)
     assert 0 < (y - expected).abs().max() < near * expected.abs().max()
 
 
@@ -53,30 +53,30 @@ def test_narrow_weights_are_near(precision, near):
 @pytest.mark.parametrize(("outputs", "inputs"), [(960, 320), (320, 896), (3072, 1024), (1000, 4096)])
 def test_a_row_has_the_same_bits_beside_any_others(precision, outputs, inputs):
     weight, bias, x = random(outputs, inputs)
-    linear = Linear(weight, bias, precision)
-    together = linear(x)
+    product = linear(weight, bias, precision)
+    together = product(x)
     for rows in range(1, 9):
-        assert torch.equal(linear(x[:rows].contiguous()), together[:rows])
+        assert torch.equal(product(x[:rows].contiguous()), together[:rows])
     louder = torch.cat((x[:2], 100 * x[2:]))
-    assert torch.equal(linear(louder)[:2], together[:2])
+    assert torch.equal(product(louder)[:2], together[:2])
 
 
 @fbgemm
 def test_rows_of_zeros_stay_zero_in_int8():
     weight, _, x = random(64, 128)
-    y = Linear(weight, None, "int8")(torch.cat((x, torch.zeros(1, 128))))
+    y = linear(weight, None, "int8")(torch.cat((x, torch.zeros(1, 128))))
     assert not y[-1].any()
 
 
 def test_a_large_matrix_is_packed_in_parts(monkeypatch):
     weight, bias, x = random(100, 64)
-    whole = Linear(weight, bias, "float32")(x)
+    whole = linear(weight, bias, "float32")(x)
     monkeypatch.setattr(kernels, "_CHUNK", 64 * 30)
-    assert torch.equal(Linear(weight, bias, "float32")(x), whole)
+    assert torch.equal(linear(weight, bias, "float32")(x), whole)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 def test_without_the_kernels_weights_are_float32(monkeypatch, precision):
     monkeypatch.setattr(kernels, "has_fbgemm", lambda: False)
     weight, bias, x = random(64, 128)
-    torch.testing.assert_close(Linear(weight, bias, precision)(x), exact(x, weight, bias), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(linear(weight, bias, precision)(x), exact(x, weight, bias), rtol=1e-5, atol=1e-5)
