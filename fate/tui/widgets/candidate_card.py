@@ -6,6 +6,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Static
 
@@ -26,6 +27,8 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def __init__(self, position: int) -> None:
         super().__init__(id=f"card-{position}")
         self.position = position
+        self.growing = False  # whether its text is still being written
+        self._need = (0, 0)  # a width, and the most rows that this text has needed there
         self._note = ""
         self.mark(False)
 
@@ -39,19 +42,26 @@ class CandidateCard(VerticalScroll, can_focus=False):
 
     def clear(self) -> None:
         self.query_one(Static).update("")
-        self._note = ""
+        self.growing, self._need, self._note = True, (0, 0), ""
         self._show_title()
         self.scroll_home(animate=False)
 
     def show(self, row: Continuation, *, parameters: bool) -> None:
-        writing = row.finish_reason is None
-        text = harmless(row.text.removesuffix("\ufffd") if writing else row.text).lstrip()
-        content = Content.assemble(text, ("▏" if writing else "", "dim"))
+        self.growing = row.finish_reason is None
+        text = harmless(row.text.removesuffix("\ufffd") if self.growing else row.text).lstrip()
+        content = Content.assemble(text, ("▏" if self.growing else "", "dim"))
         if row.finish_reason == "eos":
             content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))
         self.query_one(Static).update(content)
         self._note = row.settings.summary() if parameters else ""
         self._show_title()
+
+    def need(self, width: int) -> int:
+        """Rows that show the card whole at a width; no fewer than before, though a text may end a word shorter."""
+        text = self.get_content_height(Size(width, 0), self.app.viewport_size, width - self.gutter.width)
+        before = self._need[1] if self._need[0] == width else 0
+        self._need = (width, max(before, self.styles.gutter.height + text))
+        return self._need[1]
 
     def _show_title(self) -> None:
         number = f"▶ {self.position + 1}" if self.has_class("-marked") else f"{self.position + 1}"
