@@ -6,10 +6,10 @@ import asyncio
 import os
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from textual import work
+from textual import events, work
 from textual.app import App
 from textual.binding import Binding
 from textual.reactive import var
@@ -34,6 +34,7 @@ from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
+from fate.tui.widgets.too_small import LEAST, TooSmall
 
 if TYPE_CHECKING:
     from fate.engine import Engine
@@ -196,6 +197,23 @@ class FateApp(App[None]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(passed_on(text, os.environ))
             self.run_worker(partial(hand_over, text, os.environ), thread=True)
+
+    # --- a terminal that is too small -------------------------------------------------------------
+
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """As Textual does, with a cover that waits for the terminal to become too small."""
+        pushed = super().push_screen(*args, **kwargs)
+        self.screen.mount(TooSmall())
+        return pushed
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < LEAST.width or event.size.height < LEAST.height, "-too-small")
+
+    async def on_event(self, event: events.Event) -> None:
+        """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
+        leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
+        if leaves or not (isinstance(event, events.InputEvent) and self.has_class("-too-small")):
+            await super().on_event(event)
 
     # --- settings ---------------------------------------------------------------------------------
 

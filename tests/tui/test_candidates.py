@@ -1,4 +1,5 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ async def test_cards_grow_while_they_stream_and_never_shrink(game, size):
             await asyncio.sleep(0.01)
         await until_open(pilot)
         seen.append([card.region.height for card in app.screen.query(CandidateCard)])
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         assert all(now >= then for now, then in zip(after, before, strict=True))
     assert seen[0] < seen[-1]
     assert seen[-1][1] == 2  # what its one line needs

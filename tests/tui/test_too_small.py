@@ -1,0 +1,106 @@
+import pytest
+from textual.widgets import Input, TextArea
+
+from fate.tui.screens.data import DataScreen
+from fate.tui.screens.keys import KeysScreen
+from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.openings import OpeningsScreen
+from fate.tui.screens.passage import PassageScreen
+from fate.tui.screens.settings import SettingsScreen
+from fate.tui.screens.tree import TreeScreen
+from fate.tui.screens.what_if import WhatIfScreen
+from fate.tui.screens.writing import WritingScreen
+from fate.tui.widgets.too_small import LEAST
+from tests.tui.driving import cards, press, until, until_open, writing
+
+SENTENCE = f"fate needs {LEAST.width}×{LEAST.height} at least; make this terminal larger."
+WAYS = {  # the keys that lead to each screen from a story
+    WritingScreen: [],
+    KeysScreen: ["question_mark"],
+    SettingsScreen: ["comma"],
+    TreeScreen: ["b"],
+    WhatIfScreen: ["i"],
+    PassageScreen: ["w", "x"],
+    LibraryScreen: ["q"],
+    OpeningsScreen: ["q", "n"],
+    DataScreen: ["q", "c"],
+}
+
+
+def shown(app):
+    """The letters on the terminal, in one line."""
+    return " ".join("\n".join(strip.text for strip in app.screen._compositor.render_strips()).split())
+
+
+@pytest.mark.parametrize("screen", WAYS)
+async def test_every_screen_says_so_and_comes_back_as_it_was(game, screen):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for key in WAYS[screen]:
+            await pilot.press(key)
+            await pilot.pause(0.1)
+        await until(lambda: isinstance(app.screen, screen))
+        await pilot.pause(0.1)
+        before, focused, stack = shown(app), app.focused, list(app.screen_stack)
+        await pilot.resize_terminal(LEAST.width - 1, 10)
+        await pilot.pause(0.1)
+        assert shown(app) == SENTENCE
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.1)
+        assert (shown(app), app.focused, app.screen_stack) == (before, focused, stack)
+
+
+async def test_no_key_answers_what_cannot_be_seen(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        was = cards(app)
+        await pilot.resize_terminal(80, LEAST.height - 1)
+        await pilot.press("1", "r", "w", "q", "enter")
+        await pilot.click(offset=(5, 5))
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, WritingScreen)
+        assert cards(app) == was
+        assert [choice.decision for choice in store.choices()] == [None]
+        await press(pilot, "1")
+
+
+async def test_what_was_being_typed_is_still_there_and_goes_on(game):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "a")
+        await pilot.resize_terminal(8, 3)
+        await pilot.press("b", "escape")
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("c")
+        await pilot.pause()
+        assert app.screen.query_one(TextArea).text == "ac"
+        await pilot.press("escape", "q", "slash", "d")
+        await pilot.resize_terminal(8, 3)
+        await pilot.press("e")
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("f")
+        await pilot.pause()
+        assert app.screen.query_one(Input).value == "df"
+
+
+async def test_a_game_that_begins_too_small_is_there_once_the_terminal_is_larger(game):
+    app = game()
+    async with app.run_test(size=(8, 3)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and writing(app)._state == "open")
+        await pilot.pause(0.1)
+        assert "28×9" in shown(app)
+        await pilot.resize_terminal(LEAST.width, LEAST.height)
+        await until_open(pilot)
+        assert "which one?" in shown(app)
+        await press(pilot, "1")
+
+
+async def test_the_key_that_leaves_at_once_still_leaves(game):
+    app = game()
+    async with app.run_test(size=(8, 3)) as pilot:
+        await pilot.press("ctrl+q")
+        await until(lambda: not app.is_running)
