@@ -23,3 +23,9 @@ class Bar(Horizontal):
 
     def say(self, state: str) -> None:
         self.query_one("#state", Static).update(state)
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import show
+
+    show(lambda: Bar("The door in the snow", "choice 3 · which one?"))

@@ -70,3 +70,9 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def on_click(self, event: events.Click) -> None:
         event.stop()
         self.post_message(self.Picked(self.position))
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import ROWS, show
+
+    show(lambda: CandidateCard(0), lambda card: card.show(ROWS[0], parameters=True))

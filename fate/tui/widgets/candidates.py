@@ -131,3 +131,9 @@ class Candidates(Widget):
         finally:
             self._revealing = None
         self.watch_parameters()
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import PLAYED, ROWS, show
+
+    show(Candidates, lambda candidates: candidates.show(PLAYED, "choice", ROWS))

@@ -170,3 +170,19 @@ def _as_typed(value: object) -> object:
     if isinstance(value, dict):
         return " ".join(f"{name}={part}" for name, part in value.items())
     return str(value)
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import show
+
+    show(
+        lambda: Vertical(
+            Setting("annotator", "reader", about="the name your decisions are published under"),
+            Setting("ranges.temperature", (0.6, 1.1), about="from low to high"),
+            Setting("blind", True, about="hide how candidates were sampled"),
+            Setting("device", "auto", about="where the model runs", options=("auto", "cpu", "cuda"), told="--device"),
+            Setting("context", "8", about="tokens of story and candidate together"),
+        ),
+        lambda settings: settings.query(Setting).last().say("context must be at least 64", wrong=True),
+        screen="settings",
+    )

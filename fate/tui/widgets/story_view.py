@@ -32,3 +32,11 @@ class StoryView(VerticalScroll, can_focus=False):
 
     def _to_the_end(self) -> None:
         self.call_after_refresh(self.scroll_end, animate=False)
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import show
+
+    passages = (" Tom touched the wood.", ' "Do not open it," said his sister.\n\n"Why not?" asked Tom.')
+    path = Path("story", "The door", "On the third day Tom and his sister found a door.", passages, "tip")
+    show(StoryView, lambda story: story.show(path, ended=True))

@@ -42,3 +42,9 @@ class Why(Static):
             self.app.tell_not_kept(error)
         else:
             self.update(f"why: {REASONS[which]}")
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import PLAYED, show
+
+    show(Why, lambda why: why.ask(PLAYED))

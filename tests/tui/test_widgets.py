@@ -1,0 +1,48 @@
+"""Every widget runs by itself; styles stand beside their screens and take their colours from the theme."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import fate.tui
+from tests.terminal import Terminal
+
+TUI = Path(fate.tui.__file__).parent
+ALONE = {
+    "bar": "The door in the snow .* which one",
+    "candidate_card": r"1 t \.70 k 50.*\n.* like a sleeping▏",
+    "candidates": "▶ 1 .* 2 .* 3 [^▶]*— the end —",
+    "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
+    "story_view": "Tom touched the wood[^—]*— the end —",
+    "why": "why. 4.plot 5.style",
+}
+
+
+def test_every_widget_is_known_here():
+    assert {file.stem for file in (TUI / "widgets").glob("[!_]*.py")} == set(ALONE)
+
+
+@pytest.mark.parametrize("widget", ALONE)
+def test_a_widget_runs_by_itself_and_shows_what_it_is_for(widget, tmp_path):
+    with Terminal("-m", f"fate.tui.widgets.{widget}", command=sys.executable, home=tmp_path) as terminal:
+        terminal.wait_for(ALONE[widget])
+        terminal.press("\x11")  # ctrl+q
+        terminal.process.wait()
+        assert terminal.process.exitstatus == 0
+
+
+@pytest.mark.parametrize("style", sorted(TUI.rglob("*.tcss")), ids=lambda style: style.stem)
+def test_colours_come_from_the_theme(style):
+    rules = re.sub(r"/\*.*?\*/", "", style.read_text(), flags=re.DOTALL)
+    dressed = re.findall(r"^\s*(?:[\w-]*(?:color|background|border|outline|tint)[\w-]*): *(.+);", rules, re.MULTILINE)
+    words = {word for value in dressed for word in value.split()}
+    assert words <= {word for word in words if word[0] == "$"} | {"none", "round", "solid", "heavy", "bold", "50%"}
+
+
+def test_every_screen_has_its_style_beside_it():
+    screens = {file.stem for file in (TUI / "screens").glob("[!_]*.py")}
+    assert screens == {file.stem for file in (TUI / "screens").glob("*.tcss")}
+    for screen in screens:
+        assert f'CSS_PATH = "{screen}.tcss"' in (TUI / "screens" / f"{screen}.py").read_text()
