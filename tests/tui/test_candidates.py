@@ -54,7 +54,7 @@ async def test_cards_grow_while_they_stream_and_never_shrink(game, size):
     app = game(FakeEngine([LONG, SHORT, LONG], delay=0.01))
     seen = []
     async with app.run_test(size=size) as pilot:
-        await until(lambda: any(row.text for row in writing(app)._rows))
+        await until(lambda: any(row.text for row in writing(app)._turn.rows))
         while writing(app)._state == "writing":
             seen.append([card.region.height for card in app.screen.query(CandidateCard)])
             await asyncio.sleep(0.01)

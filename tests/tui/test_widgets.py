@@ -16,6 +16,7 @@ ALONE = {
     "candidates": "▶ 1 .* 2 .* 3 [^▶]*— the end —",
     "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
     "story_view": "Tom touched the wood[^—]*— the end —",
+    "too_small": "fate needs 28×9 at least",
     "why": "why. 4.plot 5.style",
 }
 

@@ -22,7 +22,7 @@ from fate.power import on_battery
 from fate.tui.messages import Offered, OfferFailed
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import OPENING, TreeScreen
-from fate.tui.screens.writing_keys import BINDINGS
+from fate.tui.writing_keys import BINDINGS
 from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidate_card import CandidateCard

@@ -13,3 +13,9 @@ class TooSmall(Static):
 
     def __init__(self) -> None:
         super().__init__(f"fate needs {LEAST.width}×{LEAST.height} at least; make this terminal larger.", markup=False)
+
+
+if __name__ == "__main__":
+    from fate.tui.widgets._demo import show
+
+    show(TooSmall, lambda cover: cover.app.add_class("-too-small"))
