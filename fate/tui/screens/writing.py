@@ -22,13 +22,13 @@ from fate.power import on_battery
 from fate.tui.messages import Offered, OfferFailed
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import OPENING, TreeScreen
-from fate.tui.writing_keys import BINDINGS
 from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.candidates import Candidates
 from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
+from fate.tui.writing_keys import BINDINGS
 
 if TYPE_CHECKING:
     from fate.engine import Engine
