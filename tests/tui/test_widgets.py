@@ -13,7 +13,7 @@ TUI = Path(fate.tui.__file__).parent
 ALONE = {
     "bar": "The door in the snow .* which one",
     "candidate_card": r"1 t \.70 k 50.*\n.* like a sleeping▏",
-    "candidates": "▶ 1 .* 2 .* 3 [^▶]*— the end —",
+    "candidates": "▶ 1[^▶]*2[^▶]*3[^▶]*— the end —",
     "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
     "story_view": "Tom touched the wood[^—]*— the end —",
     "too_small": "fate needs 28×9 at least",
