@@ -33,7 +33,7 @@ from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.writing import WritingScreen
 
 DOCS = Path(__file__).parent
-STORIES = 9  # of the made-up reader
+STORIES = 13  # of the made-up reader
 TODAY = datetime(2026, 11, 21, 20, 15, tzinfo=UTC)
 
 
@@ -135,7 +135,7 @@ async def main() -> None:
         app = pictures.app()
         async with app.run_test() as pilot:
             await until_said(pilot, "your stories")
-            await take(pilot, "library", 90, 26)
+            await take(pilot, "library", 90, 31)
             await pilot.press("enter")
             await until_open(pilot)
             await pilot.press("right")
@@ -146,7 +146,7 @@ async def main() -> None:
             await until_said(pilot, "the same")
             await pilot.press("down")  # a little colder
             await until_said(pilot, "parted")
-            await take(pilot, "what-if", 120, 16)
+            await take(pilot, "what-if", 120, 14)
 
         play(game, "1uu33uu2r3")
         app = pictures.app()
