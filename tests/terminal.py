@@ -24,6 +24,8 @@ class Terminal:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         environment = {**os.environ, "FATE_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        for name in ("COLUMNS", "LINES"):  # pytest-xdist says 80 by 24, and programs would believe it
+            environment.pop(name, None)
         self.process = pexpect.spawn(command, list(arguments), dimensions=(rows, columns), env=environment, timeout=60)
 
     def __enter__(self) -> Terminal:

@@ -27,7 +27,8 @@ def test_every_widget_is_known_here():
 
 @pytest.mark.parametrize("widget", ALONE)
 def test_a_widget_runs_by_itself_and_shows_what_it_is_for(widget, tmp_path):
-    with Terminal("-m", f"fate.tui.widgets.{widget}", command=sys.executable, home=tmp_path) as terminal:
+    alone = ("-W", "error::RuntimeWarning", "-m", f"fate.tui.widgets.{widget}")
+    with Terminal(*alone, command=sys.executable, home=tmp_path) as terminal:
         terminal.wait_for(ALONE[widget])
         terminal.press("\x11")  # ctrl+q
         terminal.process.wait()
