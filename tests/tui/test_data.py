@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from textual.widgets import Static
 
@@ -29,15 +31,48 @@ async def test_choices_are_counted_and_what_is_too_little_is_called_that(game, s
         await until(lambda: not isinstance(app.screen, DataScreen))
 
 
-async def test_settings_that_win_are_plotted_once_there_is_enough(game, store):
+@pytest.fixture
+def played(store):
+    """A database in which there is enough to plot."""
     for number in range(8):
         play(store, "123123123123", opening=f"Story {number}.")
+
+
+@pytest.mark.usefixtures("played")
+async def test_settings_that_win_are_plotted_once_there_is_enough(game):
     app = game(opening=None, begin=False)
     async with app.run_test(size=(120, 40)) as pilot:
         await to_the_data(pilot)
         assert "█" in shown(app)
         assert "of 96" in shown(app)
         assert "too few" in shown(app)  # late steps
+
+
+@pytest.mark.usefixtures("played")
+async def test_no_plot_is_cut_or_wrapped_at_any_width(game):
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await to_the_data(pilot)
+        everything = re.findall(r"\d+% \(\d.*?\)|too few \(\d+\)|not enough data \(\d+\)", shown(app))
+        for width in (100, 80, 77, 60, 40, 120):
+            await pilot.resize_terminal(width, 12)
+            await pilot.pause(0.1)
+            room = app.screen.query_one("#numbers").size.width
+            plots = [line for line in shown(app).splitlines() if re.search(r"[█▓▒░·%]|too few", line)]
+            assert max(map(len, plots)) <= room
+            found = re.findall(r"\d+% \(\d.*?\)|too few \(\d+\)|not enough data \(\d+\)", shown(app))
+            assert found == everything  # the same numbers in the same order
+
+
+@pytest.mark.usefixtures("played")
+async def test_every_line_can_be_reached_by_keys_in_a_small_terminal(game):
+    app = game(opening=None, begin=False)
+    async with app.run_test(size=(40, 12)) as pilot:
+        await to_the_data(pilot)
+        numbers = app.screen.query_one("#numbers").parent
+        await pilot.press(*["pagedown"] * (numbers.max_scroll_y // 10), *["j"] * 10)
+        await pilot.pause(0.3)
+        assert numbers.scroll_offset.y == numbers.max_scroll_y > 0
 
 
 async def test_the_dataset_is_exported_by_one_key_each_time_into_a_new_folder(game, store, tmp_path, monkeypatch):
@@ -63,7 +98,7 @@ async def test_an_empty_database_shows_that(game):
         assert isinstance(app.screen, DataScreen)
 
 
-def test_a_bar_is_half_full_at_chance_and_never_too_long():
-    assert _plot("x", Share(33, 99)).count("█") == 12
-    assert _plot("x", Share(99, 99)).count("█") == 24
-    assert _plot("x", Share(0, 99)).count("█") == 0
+@pytest.mark.parametrize(("width", "letters"), [(120, 24), (38, 22)])
+def test_a_bar_is_half_full_at_chance_and_never_too_long(width, letters):
+    for part, filled in ((33, letters // 2), (99, letters), (0, 0)):
+        assert "".join(_plot("x", Share(part, 99), width)).count("█") == filled

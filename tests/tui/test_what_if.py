@@ -1,4 +1,5 @@
 import pytest
+from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from fate.engine import load
@@ -34,6 +35,26 @@ async def test_as_it_was_is_the_same_and_other_settings_part(game, store, tiny_f
         await until_open(pilot)
         await press(pilot, "1")
     assert next(store.choices()).decision.blind is False  # the parameters had been seen
+
+
+@pytest.mark.parametrize("size", [(40, 12), (120, 24)])
+async def test_both_texts_are_read_to_their_ends_by_keys(game, size):
+    app = game(FakeEngine([" A long passage that goes on for a while, and then goes on." * 20] * 3))
+    async with app.run_test(size=size) as pilot:
+        await until_open(pilot)
+        await pilot.press("i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen) and said(app).startswith("the same"))
+        await pilot.pause(0.1)
+        boxes = list(app.screen.query(VerticalScroll))
+        assert min(box.scrollable_content_region.height for box in boxes) >= 2
+        await pilot.press("j", "j", "k")
+        assert [box.scroll_target_y for box in boxes] == [1, 1]
+        await pilot.press(*["pagedown"] * 40)
+        await pilot.pause()
+        assert [box.scroll_offset.y for box in boxes] == [box.max_scroll_y for box in boxes]
+        await pilot.press(*["pageup"] * 40)
+        await pilot.pause()
+        assert [box.scroll_offset.y for box in boxes] == [0, 0]
 
 
 async def test_a_past_candidate_is_asked_about_from_the_tree(game, store):

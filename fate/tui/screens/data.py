@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from fate.dataset.stats import Share, Stats
     from fate.tui.app import FateApp
 
-_WIDTH = 24  # of a plot, in letters
+_BAR = 24  # letters of a plot; where there is less room than _WIDE, it is shorter and its numbers stand below it
+_WIDE = 76  # letters that the longest line takes
 _FULL = 2 / 3  # the share that fills it; chance is in the middle
 _SHADES = " ░▒▓█"
+_THIRDS = ("low", "middle", "high")
 
 
 class DataScreen(Screen[None]):
@@ -48,6 +50,7 @@ class DataScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._exporting: Worker[None] | None = None
+        self._found: Stats | None = None
 
     def compose(self) -> ComposeResult:
         yield Bar("Your choices", "counting …")
@@ -63,12 +66,17 @@ class DataScreen(Screen[None]):
         from fate.dataset.stats import stats
 
         try:
-            found = await asyncio.to_thread(stats, self.app.store)
+            self._found = await asyncio.to_thread(stats, self.app.store)
         except FateError as error:
             self.query_one(Bar).say(str(error))
         else:
-            self.query_one("#numbers", Static).update(report(found))
-            self.query_one(Bar).say(f"{found.choices:,} choices")
+            self.query_one(Bar).say(f"{self._found.choices:,} choices")
+            self.on_resize()
+
+    def on_resize(self) -> None:
+        if self._found is not None:
+            width = self.query_one(VerticalScroll).scrollable_content_region.width
+            self.query_one("#numbers", Static).update(report(self._found, width))
 
     def action_export(self) -> None:
         if self._exporting is None or self._exporting.is_finished:
@@ -94,8 +102,8 @@ class DataScreen(Screen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by)
 
 
-def report(found: Stats) -> Content:
-    """All of it as one text."""
+def report(found: Stats, width: int) -> Content:
+    """All of it as one text, whose plots are no wider than ``width`` letters, if that is at least 36."""
     from fate.dataset.stats import STEPS
 
     lines: list[Content | str] = [
@@ -104,20 +112,22 @@ def report(found: Stats) -> Content:
     ]
     if found.reading_seconds is not None:
         lines.append(f"{found.reading_seconds:.1f} s to choose (median)")
-    lines += [
-        f"agreement with oneself: {found.agreement_within}",
-        f"agreement with others: {found.agreement_between}",
-        *_title("Chosen, by place on the screen"),
-        *(_plot(f"{place}", share) for place, share in enumerate(found.positions, 1)),
-    ]
+    lines += [f"agreement with oneself: {found.agreement_within}", f"agreement with others: {found.agreement_between}"]
+    lines += _title("Chosen, by place on the screen")
+    for place, share in enumerate(found.positions, 1):
+        lines += _plot(f"{place}", share, width)
     for name, thirds in found.wins.items():
         lines += _title(f"Chosen, by {name}")
-        lines += [_plot(f"{low:.3g} to {high:.3g}", share) for low, high, share in thirds]
-    lines += _title("Chosen, by temperature (down) and top_k (across)")
-    lines += [_row(word, row) for word, row in zip(("low", "middle", "high"), found.grid, strict=True)]
-    lines += _title("Chosen, by step of the story and temperature (low, middle, high)")
+        for low, high, share in thirds:
+            lines += _plot(f"{low:.3g} to {high:.3g}", share, width)
+    wide = width >= _WIDE
+    lines += _title(f"Chosen, by temperature {'(down) and top_k (across)' if wide else 'and, in it, top_k'}")
+    for word, row in zip(_THIRDS, found.grid, strict=True):
+        lines += _row(word, row, width)
+    lines += _title(f"Chosen, by step of the story and {'temperature (low, middle, high)' if wide else 'temperature'}")
     for (first, last), row in zip(STEPS, found.steps, strict=True):
-        lines.append(_row(f"{first} on" if last is None else f"{first} to {last}", row))
+        steps = f"{first} on" if last is None else f"{first}" if first == last else f"{first} to {last}"
+        lines += _row(steps, row, width)
     return Content("\n").join(Content(line) if isinstance(line, str) else line for line in lines)
 
 
@@ -125,19 +135,28 @@ def _title(words: str) -> list[Content | str]:
     return ["", Content.styled(words, "bold")]
 
 
-def _plot(name: str, share: Share) -> str:
-    """A bar whose middle is chance, with the numbers beside it."""
+def _plot(name: str, share: Share, width: int) -> list[str]:
+    """A bar whose middle is chance, with the numbers beside or below it."""
+    wide = width >= _WIDE
+    letters = _BAR if wide else max(2, min(_BAR, (width - 16) // 2 * 2))
     if not share.says_something:
-        return f"{name:>14}  {'':{_WIDTH}}  {share}"
-    filled = min(_WIDTH, round(share.part / share.whole / _FULL * _WIDTH))
-    bar = "".join("█" if n < filled else "┆" if n == _WIDTH // 2 else "·" for n in range(_WIDTH))
+        return [f"{name:>14}  {' ' * letters if wide else ''}{'  ' if wide else ''}{share}"]
+    filled = min(letters, round(share.part / share.whole / _FULL * letters))
+    bar = "".join("█" if n < filled else "┆" if n == letters // 2 else "·" for n in range(letters))
     low, high = share.interval()
-    return f"{name:>14}  {bar}  {share.part / share.whole:.0%} ({low:.0%} to {high:.0%}) of {share.whole:,}"
+    numbers = f"{share.part / share.whole:.0%} ({low:.0%} to {high:.0%}) of {share.whole:,}"
+    plot = f"{name:>14}  {bar}"
+    return [f"{plot}  {numbers}"] if wide else [plot, f"{numbers:>{len(plot)}}"]
 
 
-def _row(name: str, shares: list[Share]) -> str:
-    """Shares side by side, each with a shade."""
-    return f"{name:>14}  " + "  ".join(f"{_cell(share):<18}" for share in shares).rstrip()
+def _row(name: str, shares: list[Share], width: int) -> list[str]:
+    """Shares side by side, each with a shade; where there is no room for that, one below the other."""
+    if width >= _WIDE:
+        return [f"{name:>14}  " + "  ".join(f"{_cell(share):<18}" for share in shares).rstrip()]
+    names = [name, *[""] * len(shares)]
+    return [
+        f"{name:>14}  {third:<6}  {_cell(share)}" for name, third, share in zip(names, _THIRDS, shares, strict=False)
+    ]
 
 
 def _cell(share: Share) -> str:

@@ -44,6 +44,10 @@ class WhatIfScreen(Screen[None]):
         Binding("right", "select(1)", "Setting", show=False, id="what-if.right", tooltip="The next setting"),
         Binding("up", "change(1)", "Change", key_display="↑ ↓", id="what-if.more", tooltip="More of it"),
         Binding("down", "change(-1)", "Change", show=False, id="what-if.less", tooltip="Less of it"),
+        Binding("j", "scroll(1)", "Scroll", key_display="j k", id="what-if.down", tooltip="Both texts: a line down"),
+        Binding("k", "scroll(-1)", "Scroll", show=False, id="what-if.up", tooltip="Both texts: a line up"),
+        Binding("pagedown", "page(1)", "Page", show=False, id="what-if.page-down", tooltip="Both texts: a page down"),
+        Binding("pageup", "page(-1)", "Page", show=False, id="what-if.page-up", tooltip="Both texts: a page up"),
         Binding("0", "reset", "As it was", id="what-if.reset", tooltip="All settings as they were"),
         Binding("escape,q,i", "app.pop_screen", "Back", id="what-if.back", tooltip="Back to where you came from"),
         Binding("question_mark", "app.keys", "Keys", id="what-if.keys", tooltip="Show what every key does"),
@@ -72,6 +76,9 @@ class WhatIfScreen(Screen[None]):
         self.query_one("#was Static", Static).update(harmless(self._was.text.strip()))
         self._begin()
 
+    def on_resize(self) -> None:
+        self._show_settings()
+
     def action_select(self, by: int) -> None:
         self._selected = (self._selected + by) % len(_STEPS)
         self._show_settings()
@@ -88,6 +95,16 @@ class WhatIfScreen(Screen[None]):
     def action_reset(self) -> None:
         self._settings, self._steps = self._was.settings, dict.fromkeys(_STEPS, 0)
         self._begin()
+
+    def action_scroll(self, by: int) -> None:
+        """Move both texts to the same line."""
+        boxes = self.query(VerticalScroll)
+        line = max(box.scroll_target_y for box in boxes) + by
+        for box in boxes:
+            box.scroll_to(y=line, animate=False)
+
+    def action_page(self, by: int) -> None:
+        self.action_scroll(by * max(1, self.query(VerticalScroll).first().size.height - 1))
 
     def _begin(self) -> None:
         self._round += 1
@@ -149,10 +166,16 @@ class WhatIfScreen(Screen[None]):
         return "the same, token for token" if whole else "the same as far as it was written"
 
     def _show_settings(self) -> None:
-        parts: list[Content | tuple[str, str]] = []
+        """All of them, with line breaks only between two."""
+        parts: list[tuple[str, str]] = []
+        room = self.size.width - 2
         for number, name in enumerate(_STEPS):
             value, was = getattr(self._settings, name), getattr(self._was.settings, name)
-            said = f"{name} {value:.4g}" + ("" if value == was else f" (was {was:.4g})")
-            parts.append((f"▶ {said}", "bold reverse") if number == self._selected else (f"  {said}", ""))
-            parts.append(("\n", ""))
-        self.query_one("#settings", Static).update(Content.assemble(*parts[:-1]))
+            selected = number == self._selected
+            said = f"{'▶' if selected else ' '} {name} {value:.4g}" + (f" (was {was:.4g}) " if value != was else " ")
+            if len(said) > room:
+                parts.append(("\n", ""))
+                room = self.size.width - 2
+            room -= len(said)
+            parts.append((said, "bold reverse" if selected else ""))
+        self.query_one("#settings", Static).update(Content.assemble(*parts))
