@@ -8,7 +8,9 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pexpect
 import pyte
@@ -19,13 +21,21 @@ FATE = str(Path(sys.executable).parent / "fate")  # as installed
 class Terminal:
     """``fate`` with some arguments on a screen of its own."""
 
-    def __init__(self, *arguments: str, home: Path, size: tuple[int, int] = (100, 30), command: str = FATE) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        home: Path,
+        size: tuple[int, int] = (100, 30),
+        command: str = FATE,
+        environment: Mapping[str, str] = MappingProxyType({"TERM": "xterm-256color", "COLORTERM": "truecolor"}),
+    ) -> None:
         columns, rows = size
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
-        environment = {**os.environ, "FATE_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        for name in ("COLUMNS", "LINES"):  # pytest-xdist says 80 by 24, and programs would believe it
-            environment.pop(name, None)
+        # pytest-xdist says 80 by 24, and programs would believe it.
+        foreign = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES")
+        own = {name: value for name, value in os.environ.items() if name not in foreign}
+        environment = {**own, "FATE_HOME": str(home), **environment}
         self.process = pexpect.spawn(command, list(arguments), dimensions=(rows, columns), env=environment, timeout=60)
 
     def __enter__(self) -> Terminal:
@@ -42,6 +52,13 @@ class Terminal:
                 self._stream.feed(self.process.read_nonblocking(65536, timeout=0))
             except (pexpect.TIMEOUT, pexpect.EOF):
                 return "\n".join(self._screen.display)
+
+    @property
+    def looks(self) -> set[tuple[str, str]]:
+        """The colours, of letters and behind them, in which anything is written now; see pyte for their names."""
+        rows = [self._screen.buffer[n] for n in range(self._screen.lines)]
+        letters = [row[n] for row in rows for n in range(self._screen.columns) if row[n].data.strip()]
+        return {(letter.bg, letter.fg) if letter.reverse else (letter.fg, letter.bg) for letter in letters}
 
     def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait until the screen shows what matches."""

@@ -115,9 +115,15 @@ class FateApp(App[None]):
         theme = self.config.theme or remembered().get("theme", "")
         if self.config.theme and theme not in self.available_themes:
             raise FateError(f"There is no theme {theme!r}; choose among {', '.join(sorted(self.available_themes))}.")
+        if theme not in self.available_themes and self._has_16_colours:
+            theme = "ansi-dark"  # of other themes the nearest of 16 colours may be as light as what is written on it
         self._told_theme = theme  # what was put on here was not picked
         if theme in self.available_themes:
             self.theme = theme
+
+    @property
+    def _has_16_colours(self) -> bool:
+        return not self.is_headless and self.console.color_system in ("standard", "windows")
 
     def stories(self) -> list[StorySummary]:
         """All stories; none, and the app ends, where the database cannot be read."""

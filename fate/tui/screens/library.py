@@ -204,4 +204,4 @@ def _save(store: Store, story: StorySummary) -> FilePath:
 def _line(story: StorySummary) -> Content:
     played = f"{story.played_at.astimezone():%Y-%m-%d %H:%M}"
     note = f"{story.length} · {played}{' · archived' if story.state == 'archived' else ''}"
-    return Content.assemble(harmless(story.title), "\n", (note, "dim"))
+    return Content.assemble(harmless(story.title), "\n", (note, "$text-muted"))

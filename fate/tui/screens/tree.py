@@ -115,8 +115,8 @@ class TreeScreen(Screen[str | None]):
         on_path = branch.id in self._on_path
         sign = "●" if on_path else "○" if branch.taken else "·"
         hand = "" if branch.origin == "generated" else f"({branch.origin}) "
-        label = Text(f"{branch.step + 1} {sign} {hand}", style="bold" if on_path else "dim")
-        return label.append(_line(branch.text) or "(the end)", style="bold" if on_path else "none")
+        said = f"{branch.step + 1} {sign} {hand}{_line(branch.text) or '(the end)'}"
+        return Text(said, style="bold" if on_path else "")
 
     @work(exclusive=True)
     async def action_what_if(self) -> None:
