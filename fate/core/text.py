@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Marks that turn the direction of what follows, the screen's own text included, or break its lines.
 _TURNING = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 
+# Parts of emoji that one terminal joins to what stands before them and another shows beside it.
+_JOINED = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]|(?<=[\u2190-\u2bff\U0001f000-\U0001faff\ufe0f])\u200d")
+
 
 def harmless(text: str) -> str:
     """The text with control characters shown as pictures (␛ for escape) instead of obeyed."""
     return "".join(_shown(character) for character in text)
+
+
+def as_shown(text: str) -> str:
+    """The text, harmless, and no wider in any terminal than in another: what an emoji is joined from stands apart."""
+    return _JOINED.sub("", harmless(text))
 
 
 def _shown(character: str) -> str:

@@ -18,7 +18,7 @@ from fate.config import Config, save
 from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
 from fate.core.story import StorySummary
-from fate.core.text import harmless
+from fate.core.text import as_shown, harmless
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
@@ -191,6 +191,9 @@ class FateApp(App[None]):
         if not isinstance(self.screen, KeysScreen):
             self.push_screen(KeysScreen(self.screen.active_bindings.values()))
 
+    def notify(self, message: str, **options: Any) -> None:
+        super().notify(as_shown(message), **options)
+
     def copy(self, what: str, text: str) -> None:
         """Give a text to the clipboard, and tell the reader so."""
         self.copy_to_clipboard(harmless(text))
@@ -217,8 +220,10 @@ class FateApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
+        if isinstance(event, events.Paste):
+            event.text = harmless("\n".join(event.text.splitlines()))
         leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
-        if leaves or not (isinstance(event, events.InputEvent) and self.has_class("-too-small")):
+        if leaves or not (isinstance(event, events.InputEvent | events.Paste) and self.has_class("-too-small")):
             await super().on_event(event)
 
     # --- settings ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from fate.core.text import harmless
+from fate.core.text import as_shown
 
 
 class LineScreen(ModalScreen[str | None]):
@@ -48,4 +48,4 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
             box.border_title = "y yes · n no"
-            yield Static(harmless(self._question), markup=False)
+            yield Static(as_shown(self._question), markup=False)

@@ -20,7 +20,7 @@ from textual.widgets.option_list import Option
 
 from fate.core.errors import FateError
 from fate.core.story import StoryState, StorySummary
-from fate.core.text import harmless
+from fate.core.text import as_shown, harmless
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.data import DataScreen
 from fate.tui.screens.openings import OpeningsScreen
@@ -204,4 +204,4 @@ def _save(store: Store, story: StorySummary) -> FilePath:
 def _line(story: StorySummary) -> Content:
     played = f"{story.played_at.astimezone():%Y-%m-%d %H:%M}"
     note = f"{story.length} · {played}{' · archived' if story.state == 'archived' else ''}"
-    return Content.assemble(harmless(story.title), "\n", (note, "$text-muted"))
+    return Content.assemble(as_shown(story.title), "\n  ", (note, "dim"))

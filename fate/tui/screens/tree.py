@@ -17,7 +17,7 @@ from textual.widgets.tree import TreeNode
 
 from fate.core.errors import FateError
 from fate.core.story import Branch, Path
-from fate.core.text import harmless
+from fate.core.text import as_shown
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -145,4 +145,4 @@ class TreeScreen(Screen[str | None]):
 
 
 def _line(text: str) -> str:
-    return " ".join(harmless(text).split())[:_LONGEST]
+    return " ".join(as_shown(text).split())[:_LONGEST]

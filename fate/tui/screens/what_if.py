@@ -17,7 +17,7 @@ from textual.worker import get_current_worker
 
 from fate.core.choice import Candidate, Choice, Continuation
 from fate.core.sampling import SamplerSettings
-from fate.core.text import harmless
+from fate.core.text import as_shown
 from fate.tui.messages import REPAINT, OfferFailed, Written
 from fate.tui.widgets.bar import Bar
 
@@ -73,7 +73,7 @@ class WhatIfScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#was Static", Static).update(harmless(self._was.text.strip()))
+        self.query_one("#was Static", Static).update(as_shown(self._was.text.strip()))
         self._begin()
 
     def on_resize(self) -> None:
@@ -152,7 +152,7 @@ class WhatIfScreen(Screen[None]):
         shorter = min(len(text), len(was))
         same = next((n for n in range(shorter) if text[n] != was[n]), shorter)
         # What parted stands out.
-        content = Content.assemble(harmless(text[:same]), (harmless(text[same:]), "bold"))
+        content = Content.assemble(as_shown(text[:same]), (as_shown(text[same:]), "bold"))
         self.query_one("#would-be Static", Static).update(content)
         if row.finish_reason:
             self.query_one(Bar).say(self._parted(row))

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Static
 
-from fate.core.text import harmless
+from fate.core.text import as_shown
 
 
 class Bar(Horizontal):
@@ -18,11 +18,11 @@ class Bar(Horizontal):
         self._state = state
 
     def compose(self) -> ComposeResult:
-        yield Static(harmless(self._title), id="title", markup=False)
-        yield Static(self._state, id="state", markup=False)
+        yield Static(as_shown(self._title), id="title", markup=False)
+        yield Static(as_shown(self._state), id="state", markup=False)
 
     def say(self, state: str) -> None:
-        self.query_one("#state", Static).update(state)
+        self.query_one("#state", Static).update(as_shown(state))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from fate.core.choice import Continuation
-from fate.core.text import harmless
+from fate.core.text import as_shown
 
 
 class CandidateCard(VerticalScroll, can_focus=False):
@@ -48,7 +48,7 @@ class CandidateCard(VerticalScroll, can_focus=False):
 
     def show(self, row: Continuation, *, parameters: bool) -> None:
         self.growing = row.finish_reason is None
-        text = harmless(row.text.removesuffix("\ufffd") if self.growing else row.text).lstrip()
+        text = as_shown(row.text.removesuffix("\ufffd") if self.growing else row.text).lstrip()
         content = Content.assemble(text, ("▏" if self.growing else "", "dim"))
         if row.finish_reason == "eos":
             content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))

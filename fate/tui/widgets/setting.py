@@ -13,6 +13,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
+from fate.core.text import harmless
+
 # The arrow keys go from setting to setting, whatever else they would do there.
 _MOVE = [
     Binding("up", "app.focus_previous", "Move", key_display="↑ ↓", id="settings.up", tooltip="The setting before"),
@@ -169,7 +171,7 @@ def _as_typed(value: object) -> object:
         return tuple(str(part) for part in value)
     if isinstance(value, dict):
         return " ".join(f"{name}={part}" for name, part in value.items())
-    return str(value)
+    return harmless(str(value)).replace("\n", "␊")  # an editor is one line
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from fate.core.story import Path
-from fate.core.text import harmless
+from fate.core.text import as_shown
 
 
 class StoryView(VerticalScroll, can_focus=False):
@@ -21,7 +21,7 @@ class StoryView(VerticalScroll, can_focus=False):
         """Show a path, and, where ``ended``, that this is the end and what can be done there."""
         newest = path.passages[-1] if path.passages else ""
         before = path.text.removesuffix(newest) if newest else path.text
-        parts: list[Content | tuple[str, str]] = [Content(harmless(before)), (harmless(newest), "bold")]
+        parts: list[Content | tuple[str, str]] = [Content(as_shown(before)), (as_shown(newest), "bold")]
         if ended:
             parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
