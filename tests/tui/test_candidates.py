@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fate.core.choice import Continuation
+from fate.core.sampling import SamplerSettings
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.candidates import heights
 from tests.fakes import FakeEngine
@@ -64,6 +66,19 @@ async def test_cards_grow_while_they_stream_and_never_shrink(game, size):
         assert all(now >= then for now, then in zip(after, before, strict=True))
     assert seen[0] < seen[-1]
     assert seen[-1][1] == 2  # what its one line needs
+
+
+async def test_every_line_that_comes_is_given_its_row_at_once(game):
+    app = game(FakeEngine([SHORT] * 3))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        card, bars = app.screen.query(CandidateCard).last(), []
+        card.watch(card, "show_vertical_scrollbar", lambda shown: bars.append(shown), init=False)
+        for lines in range(1, 6):
+            card.show(Continuation(SamplerSettings(), 0, "\n".join(["Line."] * lines)), parameters=False)
+            await pilot.pause()
+            assert card.region.height == 1 + lines
+    assert bars == []  # not even for a moment
 
 
 async def test_a_short_card_leaves_its_rows_to_the_long_ones(game):

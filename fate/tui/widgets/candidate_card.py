@@ -58,7 +58,9 @@ class CandidateCard(VerticalScroll, can_focus=False):
 
     def need(self, width: int) -> int:
         """Rows that show the card whole at a width; no fewer than before, though a text may end a word shorter."""
-        text = self.get_content_height(Size(width, 0), self.app.viewport_size, width - self.gutter.width)
+        text = self.query_one(Static).get_content_height(
+            Size(width, 0), self.app.viewport_size, width - self.gutter.width
+        )
         before = self._need[1] if self._need[0] == width else 0
         self._need = (width, max(before, self.styles.gutter.height + text))
         return self._need[1]
