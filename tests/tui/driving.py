@@ -23,6 +23,14 @@ async def until(condition, seconds=15):
         await asyncio.sleep(0.01)
 
 
+async def settled(found, expected, what="", seconds=5):
+    """Wait until ``found()`` is what is expected: a screen may be painted a moment later."""
+    end = time.monotonic() + seconds
+    while found() != expected and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    assert found() == expected, what
+
+
 async def until_open(pilot):
     """Wait until the candidates are complete and take keys."""
     await until(lambda: isinstance(pilot.app.screen, WritingScreen) and pilot.app.screen._state == "open")

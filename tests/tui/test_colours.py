@@ -13,7 +13,7 @@ from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
 from tests.terminal import Terminal
-from tests.tui.driving import press, until, until_open
+from tests.tui.driving import press, settled, until, until_open
 
 LEAST = 2.5  # contrast, as WCAG counts it; ordinary text has far more
 WORDS = re.compile(r"[\w?/]")
@@ -63,9 +63,8 @@ async def test_every_screen_can_be_read_in_dark_and_light_with_256_colours_too(g
             await until(lambda screen=screen: isinstance(app.screen, screen))
             for theme in ("textual-light", "solarized-light", "textual-dark"):
                 app.theme = theme
-                await pilot.pause(0.05)
                 for system in (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT):
-                    assert hard_to_read(app, system) == {}, (screen, theme, system)
+                    await settled(lambda system=system: hard_to_read(app, system), {}, (screen, theme, system))
 
 
 @pytest.mark.parametrize("term", ["xterm", "linux"])

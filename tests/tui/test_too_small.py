@@ -11,7 +11,7 @@ from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.too_small import LEAST
-from tests.tui.driving import cards, press, until, until_open, writing
+from tests.tui.driving import cards, press, settled, until, until_open, writing
 
 SENTENCE = f"fate needs {LEAST.width}×{LEAST.height} at least; make this terminal larger."
 WAYS = {  # the keys that lead to each screen from a story
@@ -41,14 +41,13 @@ async def test_every_screen_says_so_and_comes_back_as_it_was(game, screen):
             await pilot.press(key)
             await pilot.pause(0.1)
         await until(lambda: isinstance(app.screen, screen))
-        await pilot.pause(0.1)
+        await pilot.pause(0.5)  # what is read or counted in a thread comes later
         before, focused, stack = shown(app), app.focused, list(app.screen_stack)
         await pilot.resize_terminal(LEAST.width - 1, 10)
-        await pilot.pause(0.1)
-        assert shown(app) == SENTENCE
+        await settled(lambda: shown(app), SENTENCE)
         await pilot.resize_terminal(80, 24)
-        await pilot.pause(0.1)
-        assert (shown(app), app.focused, app.screen_stack) == (before, focused, stack)
+        await settled(lambda: shown(app), before)
+        assert (app.focused, app.screen_stack) == (focused, stack)
 
 
 async def test_no_key_answers_what_cannot_be_seen(game, store):
