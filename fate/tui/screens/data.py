@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.reactive import var
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 from textual.worker import Worker
@@ -29,6 +30,19 @@ _WIDE = 76  # letters that the longest line takes
 _FULL = 2 / 3  # the share that fills it; chance is in the middle
 _SHADES = " ░▒▓█"
 _THIRDS = ("low", "middle", "high")
+
+
+class Numbers(Static):
+    """The report on ``found``, as wide as there is room."""
+
+    found: var[Stats | None] = var(None)
+
+    def watch_found(self) -> None:
+        if self.found is not None:
+            self.update(report(self.found, self.size.width))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.watch_found)  # the height that follows is not that of this layout
 
 
 class DataScreen(Screen[None]):
@@ -50,12 +64,11 @@ class DataScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._exporting: Worker[None] | None = None
-        self._found: Stats | None = None
 
     def compose(self) -> ComposeResult:
         yield Bar("Your choices", "counting …")
         with VerticalScroll(can_focus=False):
-            yield Static(id="numbers", markup=False)
+            yield Numbers(id="numbers", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -66,17 +79,12 @@ class DataScreen(Screen[None]):
         from fate.dataset.stats import stats
 
         try:
-            self._found = await asyncio.to_thread(stats, self.app.store)
+            found = await asyncio.to_thread(stats, self.app.store)
         except FateError as error:
             self.query_one(Bar).say(str(error))
         else:
-            self.query_one(Bar).say(f"{self._found.choices:,} choices")
-            self.on_resize()
-
-    def on_resize(self) -> None:
-        if self._found is not None:
-            width = self.query_one(VerticalScroll).scrollable_content_region.width
-            self.query_one("#numbers", Static).update(report(self._found, width))
+            self.query_one(Bar).say(f"{found.choices:,} choices")
+            self.query_one(Numbers).found = found
 
     def action_export(self) -> None:
         if self._exporting is None or self._exporting.is_finished:
