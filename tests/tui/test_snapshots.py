@@ -3,14 +3,19 @@
 import sqlite3
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from fate.config import read_config
 from fate.tui import FateApp
+from fate.tui.screens.data import DataScreen
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.settings import SettingsScreen
+from fate.tui.screens.tree import TreeScreen
+from fate.tui.screens.what_if import WhatIfScreen
+from tests.dataset.playing import play
 from tests.fakes import FakeEngine
 from tests.tui.driving import press, until, until_open
 
@@ -29,7 +34,7 @@ async def played(pilot):
     await pilot.press("right")
 
 
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20), (40, 12)])
+@pytest.mark.parametrize("size", [(160, 50), (120, 40), (80, 24), (60, 20), (40, 12)])
 def test_writing(snap_compare, game, size):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=played)
 
@@ -65,7 +70,9 @@ def test_openings(snap_compare, game, size):
     assert snap_compare(game(opening=None), terminal_size=size)
 
 
-def test_library(snap_compare, game, store, monkeypatch):
+@pytest.fixture
+def library(store, monkeypatch):
+    """Two stories, of which it is known when they were played."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     for opening in (OPENING, "The clock in the town square had stopped at ten minutes past four."):
@@ -73,7 +80,70 @@ def test_library(snap_compare, game, store, monkeypatch):
     with sqlite3.connect(store.file) as db:
         db.execute("UPDATE story SET played_at = '2026-01-01T20:15:00+00:00' WHERE opening = ?", (OPENING,))
         db.execute("UPDATE story SET played_at = '2026-01-02T07:05:00+00:00' WHERE opening <> ?", (OPENING,))
-    assert snap_compare(game(opening=None, begin=False), terminal_size=(80, 24))
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+def test_library(snap_compare, game, size):
+    assert snap_compare(game(opening=None, begin=False), terminal_size=size)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("theme", ["textual-light", "ansi-dark"])
+def test_library_in_other_themes(snap_compare, game, theme):
+    app = game(opening=None, begin=False)
+    app.theme = theme
+    assert snap_compare(app, terminal_size=(80, 24))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+def test_tree(snap_compare, game, store, size):
+    async def to_the_tree(pilot):
+        await pilot.press("enter")
+        await until_open(pilot)
+        await pilot.press("b")
+        await until(lambda: isinstance(pilot.app.screen, TreeScreen))
+        await pilot.pause(0.1)
+
+    play(store, "12u3", texts=TEXTS, opening=OPENING)
+    app = game(FakeEngine(TEXTS), opening=None, begin=False)
+    assert snap_compare(app, terminal_size=size, run_before=to_the_tree)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+def test_data(snap_compare, game, store, size):
+    async def to_the_data(pilot):
+        await pilot.press("c")
+        await until(lambda: isinstance(pilot.app.screen, DataScreen) and pilot.app.screen._found)
+        await pilot.pause(0.1)
+
+    for number in range(4):
+        play(store, "123132113121", opening=f"Story {number}.")
+    assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_data)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+def test_what_if(snap_compare, game, monkeypatch, size):
+    async def to_what_if(pilot):
+        await until_open(pilot)
+        await pilot.press("right", "i")
+        await until(lambda: isinstance(pilot.app.screen, WhatIfScreen))
+        await pilot.press("up", "right", "up", "up")
+        screen = pilot.app.screen
+        await until(lambda: str(screen.query_one("#state", Static).visual).startswith("the same"))
+        await pilot.pause(0.1)
+
+    monkeypatch.setattr("fate.playthrough.Random", lambda *_: Random(0))  # the settings that are drawn
+    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=to_what_if)
+
+
+def test_without_colours(snap_compare, game, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(80, 24), run_before=played)
+
+
+def test_a_terminal_that_is_too_small(snap_compare, game):
+    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(20, 7), run_before=until_open)
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
