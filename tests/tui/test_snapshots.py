@@ -10,7 +10,7 @@ from textual.widgets import Input, Static
 
 from fate.config import read_config
 from fate.tui import FateApp
-from fate.tui.screens.data import DataScreen
+from fate.tui.screens.data import DataScreen, Numbers
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.tree import TreeScreen
@@ -114,7 +114,7 @@ def test_tree(snap_compare, game, store, size):
 def test_data(snap_compare, game, store, size):
     async def to_the_data(pilot):
         await pilot.press("c")
-        await until(lambda: isinstance(pilot.app.screen, DataScreen) and pilot.app.screen._found)
+        await until(lambda: isinstance(pilot.app.screen, DataScreen) and pilot.app.screen.query_one(Numbers).found)
         await pilot.pause(0.1)
 
     for number in range(4):
