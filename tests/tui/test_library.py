@@ -219,12 +219,17 @@ async def test_a_story_is_deleted_only_after_a_yes_and_stays_in_the_file(game, s
     assert list(store.query("SELECT count(*) FROM story")) == [(3,)]
 
 
-async def test_a_story_is_saved_as_markdown_and_no_file_is_written_over(game, store, three, tmp_path, monkeypatch):
+async def test_a_story_is_saved_as_markdown_or_plain_text_and_no_file_is_written_over(
+    game, store, three, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     app = game(opening=None, begin=False)
     async with app.run_test() as pilot:
-        await pilot.press("s", "s")
-        await until(lambda: len(list(tmp_path.glob("*.md"))) == 2)
+        await pilot.press("s", "s", "S")
+        await until(lambda: [len(list(tmp_path.glob(f"*.{kind}"))) for kind in ("md", "txt")] == [2, 1])
+    assert (
+        tmp_path / "A-bear-went-to-the-sea.txt"
+    ).read_text() == "A bear went to the sea.\n\nA bear went to the sea.\n"
     assert (tmp_path / "A-bear-went-to-the-sea.md").read_text() == (
         "# A bear went to the sea.\n\nA bear went to the sea.\n"
     )

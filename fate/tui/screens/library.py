@@ -55,7 +55,10 @@ class LibraryScreen(Screen[None]):
         Binding("a", "archive", "Archive", show=False, id="library.archive", tooltip="Archive it, or bring it back"),
         Binding("d", "delete", "Delete", show=False, id="library.delete", tooltip="Delete it, after a question"),
         Binding("y", "copy", "Copy", show=False, id="library.copy", tooltip="Copy the story"),
-        Binding("s", "save", "Save as text", show=False, id="library.save", tooltip="Write it to a Markdown file here"),
+        Binding("s", "save('md')", "Save", show=False, id="library.save", tooltip="Write it to a Markdown file here"),
+        Binding(
+            "S", "save('txt')", "Save", show=False, id="library.save-text", tooltip="Write it to a plain text file"
+        ),
         Binding("escape", "all", "All", show=False, id="library.all", tooltip="Show every story again"),
     ]
 
@@ -169,12 +172,12 @@ class LibraryScreen(Screen[None]):
                 self.app.copy(f"the story “{story.title}”", path.text)
 
     @work
-    async def action_save(self) -> None:
+    async def action_save(self, suffix: str) -> None:
         """Write the marked story beside where fate was started; a file that is there stays."""
         if not (story := self._marked()):
             return
         try:
-            file = await asyncio.to_thread(_save, self.app.store, story)
+            file = await asyncio.to_thread(_save, self.app.store, story, suffix)
         except (FateError, OSError) as error:
             self.notify(f"Not saved: {error}", severity="error", markup=False)
         else:
@@ -189,12 +192,12 @@ class LibraryScreen(Screen[None]):
             self._read()
 
 
-def _save(store: Store, story: StorySummary) -> FilePath:
-    """Write a story to a new Markdown file where fate was started."""
+def _save(store: Store, story: StorySummary, suffix: str) -> FilePath:
+    """Write a story to a new file where fate was started: ``md`` for Markdown, ``txt`` for plain text."""
     name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
-    text = f"# {story.title}\n\n{store.path(story.id).text}\n"
+    text = f"{'# ' if suffix == 'md' else ''}{story.title}\n\n{store.path(story.id).text}\n"
     for number in count():
-        file = FilePath(f"{name}-{number}.md" if number else f"{name}.md")
+        file = FilePath(f"{name}-{number}.{suffix}" if number else f"{name}.{suffix}")
         with suppress(FileExistsError), file.open("x", encoding="utf-8") as new:  # even two at once are two files
             new.write(text)
             return file
