@@ -10,6 +10,8 @@ import argparse
 import importlib.util
 import json
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -18,6 +20,8 @@ from fate.core.choice import Continuation
 from fate.engine import Engine, load
 from fate.openings import openings
 from fate.paths import storyteller
+
+LONG = 200  # tokens
 
 
 def words(text: str) -> list[str]:
@@ -43,6 +47,43 @@ def play(engine: Engine, steps: int, rng: Random) -> list[list[tuple[Continuatio
             ids = prompt + rng.choice(generation.rows).kept_ids
         stories.append(offered)
     return stories
+
+
+def names(text: str) -> list[str]:
+    """Words with a capital that do not begin a sentence or what somebody says."""
+    return re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text)
+
+
+def long_texts(engine: Engine, rng: Random) -> list[tuple[str, Continuation]]:
+    """Every opening, with three continuations of up to LONG tokens at one go; no end of a sentence ends them."""
+    ranges, texts = read_config().ranges.settings_ranges(), []
+    for opening in openings():
+        drawn = [replace(s, min_new_tokens=LONG, max_new_tokens=LONG) for s in ranges.draw(rng, 3)]
+        generation = engine.generate(engine.encode(opening.text), drawn, [rng.randrange(2**63) for _ in drawn])
+        while not generation.done:
+            generation.step()
+        texts += [(opening.text, row) for row in generation.rows]
+    return texts
+
+
+def measure_long(texts: list[tuple[str, Continuation]]) -> dict[str, float]:
+    """Shares of texts, of 8-grams, and of names in the second half of a text."""
+    repeated = total = new = mentioned = 0
+    for opening, row in texts:
+        found = ngrams(words(row.text), 8)
+        repeated += len(found) - len(set(found))
+        total += len(found)
+        half = row.text.find(" ", len(row.text) // 2)
+        known = set(re.findall(r"[A-Z][a-z]+", opening + row.text[:half]))
+        later = names(row.text[half:])
+        new += sum(name not in known for name in later)
+        mentioned += len(later)
+    return {
+        f"continuations of up to {LONG} tokens": len(texts),
+        f"end the story within {LONG} tokens": sum(row.finish_reason == "eos" for _, row in texts) / len(texts),
+        "8-grams repeated within a continuation": repeated / max(1, total),
+        "names in the second half that were not there before": new / max(1, mentioned),
+    }
 
 
 def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) -> dict[str, float]:
@@ -74,7 +115,7 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
         spec = importlib.util.spec_from_file_location("train", storyteller() / "train.py")
         assert spec is not None
         assert spec.loader is not None
-        train = importlib.util.module_from_spec(spec)
+        train = sys.modules["train"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(train)
         wanted = {gram for row in rows for gram in ngrams(words(row.text), 13)}
         copied: set[tuple[str, ...]] = set()
@@ -93,14 +134,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--read", action="store_true", help="print the text as well")
     arguments = parser.parse_args()
-    stories = play(load(arguments.model), arguments.steps, Random(arguments.seed))
+    engine, rng = load(arguments.model), Random(arguments.seed)
+    stories = play(engine, arguments.steps, rng)
     if arguments.read:
         for opening, story in zip(openings(), stories, strict=True):
             print(f"\n## {opening.text}")
             for step in story:
                 for row in step:
                     print(f"  [{row.settings.summary()}, {row.finish_reason}] {row.text.strip()!r}")
-    print(json.dumps({name: round(value, 4) for name, value in measure(stories, arguments.corpus).items()}, indent=2))
+    found = measure(stories, arguments.corpus) | measure_long(long_texts(engine, rng))
+    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=2))
 
 
 if __name__ == "__main__":
