@@ -118,9 +118,10 @@ class Playthrough:
         choice_id = uuid4().hex
         plan, generation = self._begin(path)
         while not generation.done:
-            generation.step()
             if stop():
-                generation.cancel()
+                generation.cancel()  # where they were shown to be
+            else:
+                generation.step()
             yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
         with self._keeping:
             choice = Choice(

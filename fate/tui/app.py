@@ -81,6 +81,7 @@ class FateApp(App[None]):
         self.set_reactive(FateApp.engine, engine)
         self.engine_in_use = threading.Lock()
         self.failure: str | None = None  # why the app had to stop
+        self.left: str | None = None  # the story that the library is to mark
         self.wanted: Config | None = None  # settings with another model, which is being loaded
         self._loading = 0  # how many models are
         self._games: WeakSet[Playthrough] = WeakSet()
@@ -150,13 +151,14 @@ class FateApp(App[None]):
     def show_story(self, story_id: str) -> None:
         try:
             self.push_screen(WritingScreen(self.store.path(story_id)))
+            self.left = story_id
         except FateError as error:
             self.fail(error)
 
     def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
         """Show a candidate under other settings, if the model that wrote it is loaded and not at work."""
         writing = next(s for s in reversed(self.screen_stack) if isinstance(s, WritingScreen))
-        if not writing.is_open:
+        if not writing.is_at_rest:
             self.notify("Ask once the candidates are complete.")
         elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
             self.notify(f"{choice.model.name} wrote this; load that model in the settings to ask.", markup=False)

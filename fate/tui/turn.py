@@ -51,10 +51,10 @@ class Turn:
 
         shown = 0.0
         for offer in playthrough.offer(stop):
+            if offer.choice or self.paused or time.monotonic() - shown >= REPAINT:
+                shown = time.monotonic()
+                yield offer
             while self.paused and not (cancelled() or stop()):
                 time.sleep(REPAINT)
             if cancelled():
                 return
-            if offer.choice or time.monotonic() - shown >= REPAINT:
-                shown = time.monotonic()
-                yield offer

@@ -286,3 +286,17 @@ async def test_a_story_is_copied(game, three):
     async with app.run_test() as pilot:
         await pilot.press("y")
         await until(lambda: app.clipboard == "A bear went to the sea.")
+
+
+async def test_the_story_that_was_just_left_is_marked(game, three, store):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("end", "enter")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        left = app.screen._path.story_id
+        await until_open(pilot)
+        await press(pilot, "1")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, LibraryScreen))
+        assert store.stories()[0].id == left
+        assert app.screen._marked().id == left

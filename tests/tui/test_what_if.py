@@ -3,6 +3,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from fate.engine import load
+from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from tests.fakes import FakeEngine
 from tests.tui.driving import press, state, until, until_open, writing
@@ -71,6 +72,17 @@ async def test_a_past_candidate_is_asked_about_from_the_tree(game, store):
         first = next(store.choices())
         await until(lambda: engine.prompts[-1] == first.prompt_ids)
         assert text(app, "was") == first.candidates[0].written.text.strip()
+
+
+async def test_after_the_end_a_past_candidate_can_be_asked_about(game):
+    app = game(FakeEngine(reasons=("sentence", "sentence", "eos")))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "3", then="ended")
+        await pilot.press("b")
+        await until(lambda: isinstance(app.screen, TreeScreen))
+        await pilot.press("home", "down", "i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen))
 
 
 async def test_another_models_candidate_is_not_written_again(game):

@@ -10,8 +10,10 @@ from fate.store import Store, StoreError
 from fate.tui import FateApp
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.candidate_card import CandidateCard
+from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
 from tests.fakes import TEXTS, FakeEngine
 from tests.tui.conftest import OPENING
@@ -418,7 +420,7 @@ async def test_a_passage_of_ones_own_may_have_paragraphs_and_be_given_up(game, s
         await until_open(pilot)
         await pilot.press("w", "x", "escape")
         assert decisions(store) == [None]
-        await pilot.press("w", "A", "ctrl+j", "ctrl+j", "B")
+        await pilot.press("w", "backspace", "A", "ctrl+j", "ctrl+j", "B")
         await press(pilot, "enter")
         assert page(app) == OPENING + " A\n\nB"
         assert decisions(store) == ["written", None]
@@ -459,6 +461,56 @@ async def test_writing_pauses_and_goes_on(game, store):
         await pilot.press("space")
         await until_open(pilot)
         assert len(cards(app)[0]) > len(before[0])
+
+
+async def test_a_candidate_that_is_taken_while_paused_is_what_is_shown(game, store):
+    app = game(FakeEngine([" word" * 400] * 3, delay=0.01))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
+        await asyncio.sleep(0.3)
+        await pilot.press("space")
+        await asyncio.sleep(0.3)
+        shown = cards(app)[1].removesuffix("▏")
+        await press(pilot, "2")
+        assert store.path(store.stories()[0].id).passages == (f" {shown}",)
+
+
+async def test_letters_and_enter_in_one_go_are_one_passage(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, PassageScreen))
+        for letter in "So it was.":
+            app.post_message(events.Key(letter, letter))
+        app.post_message(events.Key("enter", "\r"))
+        await until(lambda: store.path(store.stories()[0].id).passages)
+        assert store.path(store.stories()[0].id).passages == (" So it was.",)
+
+
+async def test_what_was_typed_before_escape_is_there_again(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for before in ("", "So"):
+            await pilot.press("w")
+            await until(lambda: isinstance(app.screen, PassageScreen))
+            assert app.screen.query_one(TextArea).text == before
+            await pilot.press("S", "o", "escape") if not before else await pilot.press("escape")
+            await until(lambda: isinstance(app.screen, WritingScreen))
+
+
+async def test_a_resize_keeps_the_place_that_was_scrolled_to(game):
+    app = game(opening="A door opened. " * 400)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        story = app.screen.query_one(StoryView)
+        await pilot.press("pageup", "pageup")
+        await until(lambda: story.scroll_y < story.max_scroll_y - story.size.height)
+        before = story.scroll_y
+        await pilot.resize_terminal(80, 23)
+        await pilot.pause(0.3)
+        assert story.scroll_y == before
 
 
 async def test_escape_ends_candidates_where_they_are(game, store):

@@ -83,7 +83,7 @@ class DataScreen(Screen[None]):
         except FateError as error:
             self.query_one(Bar).say(str(error))
         else:
-            self.query_one(Bar).say(f"{found.choices:,} choices")
+            self.query_one(Bar).say(f"{found.choices:,} {'choice' if found.choices == 1 else 'choices'}")
             self.query_one(Numbers).found = found
 
     def action_export(self) -> None:
@@ -115,7 +115,14 @@ def report(found: Stats, width: int) -> Content:
     from fate.dataset.stats import STEPS
 
     lines: list[Content | str] = [
-        f"{found.stories:,} stories, {found.choices:,} choices, {found.candidates:,} candidates",
+        ", ".join(
+            f"{n:,} {one if n == 1 else many}"
+            for n, one, many in (
+                (found.stories, "story", "stories"),
+                (found.choices, "choice", "choices"),
+                (found.candidates, "candidate", "candidates"),
+            )
+        ),
         ", ".join(f"{kind.replace('_', ' ')} {n:,}" for kind, n in found.decisions.items()) or "nothing decided yet",
     ]
     if found.reading_seconds is not None:
@@ -159,17 +166,19 @@ def _plot(name: str, share: Share, width: int) -> list[str]:
 
 def _row(name: str, shares: list[Share], width: int) -> list[str]:
     """Shares side by side, each with a shade; where there is no room for that, one below the other."""
-    if width >= _WIDE:
-        return [f"{name:>14}  " + "  ".join(f"{_cell(share):<18}" for share in shares).rstrip()]
+    line = f"{name:>14}  " + "  ".join(f"{_cell(share):<18}" for share in shares).rstrip()
+    if width >= max(_WIDE, len(line)):
+        return [line]
     names = [name, *[""] * len(shares)]
     return [
-        f"{name:>14}  {third:<6}  {_cell(share)}" for name, third, share in zip(names, _THIRDS, shares, strict=False)
+        f"{name:>8}  {third:<6}  {_cell(share)}" for name, third, share in zip(names, _THIRDS, shares, strict=False)
     ]
 
 
 def _cell(share: Share) -> str:
     if not share.says_something:
-        return f"too few ({share.whole:,})"
+        return f"not enough data {share.whole:,}"
     part = share.part / share.whole
     shade = _SHADES[min(len(_SHADES) - 1, round(part / _FULL * (len(_SHADES) - 1)))]
-    return f"{shade * 3} {part:.0%} ({share.whole:,})"
+    low, high = share.interval()
+    return f"{shade * 2} {part:.0%} ({100 * low:.0f}–{high:.0%}) {share.whole:,}"

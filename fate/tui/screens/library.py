@@ -84,7 +84,8 @@ class LibraryScreen(Screen[None]):
     # --- the list ---------------------------------------------------------------------------------
 
     def on_screen_resume(self) -> None:
-        self._read()
+        self._read(self.app.left)
+        self.app.left = None
         self.query_one(StoryList).focus()
 
     def on_input_changed(self) -> None:
@@ -93,24 +94,26 @@ class LibraryScreen(Screen[None]):
     def on_input_submitted(self) -> None:
         self.query_one(StoryList).focus()
 
-    def _read(self) -> None:
+    def _read(self, mark: str | None = None) -> None:
         self._all = sorted(self.app.stories(), key=lambda story: story.state)  # active before archived
-        self._list()
+        self._list(mark)
 
-    def _list(self) -> None:
-        """Show the stories whose titles hold all the words that are searched for, in whatever case."""
+    def _list(self, mark: str | None = None) -> None:
+        """Show the stories whose titles hold all the words that are searched for, in whatever case.
+
+        Enter goes on with the story of ``mark``, or else the one that was marked before, or what took its place.
+        """
         wanted = self.query_one(Input).value.casefold().split()
         self._stories = {
             story.id: story for story in self._all if all(word in story.title.casefold() for word in wanted)
         }
         options = self.query_one(StoryList)
-        marked, place = self._marked(), options.highlighted or 1
+        marked, place = mark or (story.id if (story := self._marked()) else ""), options.highlighted or 1
         options.clear_options()
         options.add_option(Option(Content.styled("+ A new story", "bold"), id="new"))
         options.add_options([Option(_line(story), id=story.id) for story in self._stories.values()])
         ids = ["new", *self._stories]
-        # Enter goes on with the story that was marked before, or what took its place; at first, with the last one.
-        options.highlighted = ids.index(marked.id) if marked and marked.id in ids else min(place, len(self._stories))
+        options.highlighted = ids.index(marked) if marked in ids else min(place, len(self._stories))
 
     def _marked(self) -> StorySummary | None:
         option = self.query_one(StoryList).highlighted_option

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Footer, TextArea
+
+
+class Editor(TextArea):
+    """Leaves the keys of its screen alone; they take their turn after letters that came before, however fast."""
+
+    def _on_key(self, event: events.Key) -> None:  # type: ignore[override]  # Textual calls it before TextArea's own
+        bound = self.screen.active_bindings.get(event.key)
+        if bound is not None and bound.node is self.screen:
+            event.prevent_default()
 
 
 class PassageScreen(ModalScreen[str | None]):
@@ -19,10 +29,9 @@ class PassageScreen(ModalScreen[str | None]):
 
     CSS_PATH = "passage.tcss"
     BINDINGS = [
-        # Before the editor, which would begin a line.
-        Binding("enter", "take", "Take it", id="passage.take", tooltip="Put this into the story", priority=True),
-        Binding("ctrl+j,shift+enter", "line", "New line", id="passage.line", tooltip="Begin a line", priority=True),
-        Binding("escape", "cancel", "Cancel", id="passage.cancel", tooltip="Back without it", priority=True),
+        Binding("enter", "take", "Take it", id="passage.take", tooltip="Put this into the story"),
+        Binding("ctrl+j,shift+enter", "line", "New line", id="passage.line", tooltip="Begin a line"),
+        Binding("escape", "cancel", "Cancel", id="passage.cancel", tooltip="Back without it"),
     ]
 
     def __init__(self, title: str, text: str = "") -> None:
@@ -33,13 +42,19 @@ class PassageScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="passage") as box:
             box.border_title = self._title
-            yield TextArea(self._text, soft_wrap=True, tab_behavior="focus")
+            yield Editor(self._text, soft_wrap=True, tab_behavior="focus")
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         editor = self.query_one(TextArea)
         editor.move_cursor(editor.document.end)
         editor.focus()
+
+    @property
+    def changed(self) -> str:
+        """What stands in the editor, if it is something else than at first."""
+        text = self.query_one(TextArea).text
+        return text if text.strip() != self._text.strip() else ""
 
     def action_take(self) -> None:
         text = self.query_one(TextArea).text

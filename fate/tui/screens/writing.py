@@ -82,6 +82,11 @@ class WritingScreen(Screen[None]):
         """Whether complete candidates wait for an answer."""
         return self._state == "open"
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being written or about to be."""
+        return self._state in ("open", "ended", "failed")
+
     def _say_doing(self, doing: str) -> None:
         if self._state == "loading":
             self.query_one(Bar).say(f"{doing} …")
@@ -238,7 +243,9 @@ class WritingScreen(Screen[None]):
             words = await self.app.push_screen_wait(screen)
         finally:
             self._asking = False
-        if words is not None and not (self._turn is turn and self._give(kind, position, words)):
+        if words is None:
+            self._keep_draft(screen.changed)
+        elif not (self._turn is turn and self._give(kind, position, words)):
             self._keep_draft(words)
 
     def _keep_draft(self, words: str) -> None:
@@ -261,6 +268,8 @@ class WritingScreen(Screen[None]):
             self.app.show_what_if(self._turn.choice, self._turn.choice.candidates[self._candidates.marked])
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).say("ask once they are complete")
+        elif self._state == "ended":
+            self.query_one(Bar).say("b, and ask about any text there")
 
     @work
     async def action_branches(self) -> None:
@@ -312,8 +321,7 @@ class WritingScreen(Screen[None]):
         self._candidates.parameters = not self._candidates.parameters
 
     def action_scroll_story(self, by: int) -> None:
-        story = self.query_one(StoryView)
-        story.scroll_relative(y=by * max(1, story.size.height - 1))
+        self.query_one(StoryView).turn_pages(by)
 
     def action_scroll_card(self, by: int) -> None:
         self._candidates.scroll_card(by)

@@ -14,6 +14,8 @@ from fate.core.text import as_shown
 class StoryView(VerticalScroll, can_focus=False):
     """A story's text in a measured line; the newest passage stands out in bold."""
 
+    _reads_the_end = True  # rather than what was scrolled to
+
     def compose(self) -> ComposeResult:
         yield Static(id="page", markup=False)
 
@@ -27,10 +29,19 @@ class StoryView(VerticalScroll, can_focus=False):
         self.query_one("#page", Static).update(Content.assemble(*parts))
         self._to_the_end()
 
+    def turn_pages(self, by: int) -> None:
+        self._reads_the_end = False
+        self.scroll_relative(y=by * max(1, self.size.height - 1))
+
+    def on_mouse_scroll_up(self) -> None:
+        self._reads_the_end = False
+
     def on_resize(self) -> None:
-        self._to_the_end()
+        if self._reads_the_end:
+            self._to_the_end()
 
     def _to_the_end(self) -> None:
+        self._reads_the_end = True
         self.call_after_refresh(self.scroll_end, animate=False)
 
 
