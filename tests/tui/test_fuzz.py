@@ -11,7 +11,7 @@ from fate.dataset.check import check
 from fate.store import Store
 from tests.fakes import FakeEngine
 
-KEYS = int(os.environ.get("FATE_FUZZ_KEYS", "80"))
+KEYS = int(os.environ.get("FATE_FUZZ_KEYS", "60"))
 SEED = int(os.environ.get("FATE_FUZZ_SEED", "0"))
 SIZES = [(160, 50), (120, 40), (80, 24), (60, 20), (40, 12), (25, 6), (8, 3)]
 # The keys that the game has, some more often than others; what leaves the program is left out.
