@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "1, 2 or 3 takes a candidate, r writes others, t calls it a tie, e2 edits the second, w writes a passage of your "
-    "own, u goes back, p tells the parameters, q leaves; after a choice, "
+    "own, u goes back, U forth again, p tells the parameters, q leaves; after a choice, "
     f"{', '.join(REASONS)} says why it was made"
 )
 
@@ -130,6 +130,11 @@ class Plain:
             elif answer == "u":
                 self._undo(playthrough)
                 return True
+            elif answer == "U":
+                if playthrough.redo():
+                    self.say("Said again.", "", playthrough.path.text, "")
+                    return True
+                self.say("There is nothing to say again.")
             elif answer == "p":
                 playthrough.reveal(choice.id)
                 for candidate in choice.candidates:

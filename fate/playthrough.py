@@ -92,6 +92,7 @@ class Playthrough:
         self.revealed: set[str] = set()  # choices whose parameters the reader may see
         self.unexplained: str | None = None  # the decision that was made last, while nobody has said why
         self._equipment = engine, policy  # of the next new candidates
+        self._back: tuple[Choice, str] | None = None  # a choice that is offered again, and the text stepped back from
         self._keeping = threading.Lock()  # a choice; it is revealed before that or after it
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
@@ -109,7 +110,7 @@ class Playthrough:
         the iterator keeps nothing.
         """
         path = self.path
-        if waiting := self.store.open_choice(path.story_id):
+        if waiting := self._back[0] if self._back else self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
         if self._equipment != (self.engine, self.policy):
@@ -237,36 +238,53 @@ class Playthrough:
     def undo(self) -> bool:
         """Withdraw the last decision on the path; its choice is offered again. False at the opening.
 
-        Where no decision led here, because the reader stepped here over the tree, it is only a step back.
+        Where no decision led here, because the reader stepped here over the tree, nothing is withdrawn: an answer
+        to the candidates among which the text stood takes the place of the one before, none leaves it.
         """
         choice = self.store.last_decided(self.path.story_id)
         if choice is None:
             return False
         said = self.store.last_said(choice)
-        taken = None if choice.parent_id == self.path.tip_id else self.path.tip_id
+        tip = self.path.tip_id
+        taken = None if choice.parent_id == tip else tip
         if said is not None and said.kind != "undone" and said.candidate_id == taken:
+            self._tip_was_seen(choice.parent_id)
             self._decide(choice, "undone", 0)
         else:
             self.stand(choice.parent_id)
+            self._back = (choice, tip) if tip else None
         return True
 
     def stand(self, candidate_id: str | None) -> bool:
         """Step to any text of the story, or to its opening, and go on from there; that is always possible."""
+        self._tip_was_seen(candidate_id)
         self.store.stand(self.path.story_id, candidate_id)
-        self.unexplained = None
-        self.path = self.store.path(self.path.story_id)
+        self._moved(unexplained=None)
         return True
 
     def redo(self) -> bool:
-        """Say again what the last undo withdrew. False where nothing was, or another annotator had said it."""
+        """Say again what the last undo withdrew, or step forth again where it stepped back.
+
+        False where there is neither, or another annotator had said it.
+        """
+        if self._back:
+            return self.stand(self._back[1])
         choice = self.store.open_choice(self.path.story_id)
         withdrawn = self.store.withdrawn(choice) if choice else None
         if choice is None or withdrawn is None or withdrawn.annotator != self.annotator:
             return False
         self.store.decide(choice, withdrawn)
-        self.unexplained = None
-        self.path = self.store.path(choice.story_id)
+        self._moved(unexplained=None)
         return True
+
+    def _tip_was_seen(self, next_id: str | None) -> None:
+        """Reveal the choice of the newest passage before it may be offered again: a page tells how it was written."""
+        if self.path.tip_id and self.path.written_with and self.path.tip_id != next_id:
+            self.reveal(self.store.choice_of(self.path.tip_id).id)
+
+    def _moved(self, unexplained: str | None) -> None:
+        self.unexplained, self._back = unexplained, None
+        self.path = self.store.path(self.path.story_id)
 
     def _decide(
         self,
@@ -279,8 +297,7 @@ class Playthrough:
         taken = by_hand.id if by_hand else candidate_id
         blind = kind != "undone"  # unless the choice was revealed, which the store knows
         decision_id = self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
-        self.unexplained = decision_id if kind in EXPLAINED else None
-        self.path = self.store.path(choice.story_id)
+        self._moved(unexplained=decision_id if kind in EXPLAINED else None)
 
     def _begin(self, path: Path) -> tuple[_Plan, Generation]:
         """The candidates that follow a path: those that were written ahead, or new ones."""

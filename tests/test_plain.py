@@ -48,6 +48,13 @@ def test_reroll_and_undo_are_the_same_as_on_the_screen(store):
     assert decisions(store) == ["undone", "undone", None, None]  # two that were not answered
 
 
+def test_what_was_undone_is_said_again(store):
+    said, path = play(store, "U\n2\nu\nU\nq\n")
+    assert said.count("There is nothing to say again.") == 1
+    assert len(path.passages) == 1
+    assert decisions(store) == ["chosen", None]
+
+
 def test_parameters_are_told_and_the_decision_knows_it(store):
     said, _ = play(store, "1\np\n1\nq\n")
     settings = list(store.choices())[1].candidates[0].written.settings

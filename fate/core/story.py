@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from fate.core.sampling import SamplerSettings
+
 StoryState = Literal["active", "archived", "deleted"]
 
 
@@ -36,6 +38,7 @@ class Path:
     passages: tuple[str, ...]
     tip_id: str | None  # the candidate the path ends with; None at the opening
     ended: bool = False  # the last passage is one with which its model ended the story
+    written_with: SamplerSettings | None = None  # the last passage; None at the opening and after one by hand
 
     @property
     def text(self) -> str:

@@ -31,15 +31,15 @@ __all__ = ["Store", "StoreError"]
 # From the end of a path up to the opening, without the tensors.
 _PATH = text(
     """
-    WITH RECURSIVE path (choice_id, text, finish_reason, above) AS (
-        SELECT choice_id, text, finish_reason, 0 FROM candidate WHERE id = :tip_id
+    WITH RECURSIVE path (choice_id, text, above) AS (
+        SELECT choice_id, text, 0 FROM candidate WHERE id = :tip_id
         UNION ALL
-        SELECT parent.choice_id, parent.text, parent.finish_reason, path.above + 1
+        SELECT parent.choice_id, parent.text, path.above + 1
         FROM path
         JOIN choice ON choice.id = path.choice_id
         JOIN candidate parent ON parent.id = choice.parent_id
     )
-    SELECT text, finish_reason FROM path ORDER BY above DESC
+    SELECT text FROM path ORDER BY above DESC
     """
 )
 
@@ -114,9 +114,16 @@ class Store:
         with self._reading() as session:
             story = self._story(session, story_id)
             chosen = session.connection().execute(_PATH, {"tip_id": story.tip_id}).all()
-            ended = bool(chosen) and chosen[-1].finish_reason == "eos"
-            passages = tuple(candidate.text for candidate in chosen)
-            return Path(story.id, story.title, story.opening, passages, story.tip_id, ended)
+            tip = session.get_one(tables.Candidate, story.tip_id) if story.tip_id else None
+            return Path(
+                story.id,
+                story.title,
+                story.opening,
+                passages=tuple(candidate.text for candidate in chosen),
+                tip_id=story.tip_id,
+                ended=tip is not None and tip.finish_reason == "eos",
+                written_with=_settings(tip) if tip and tip.origin == "generated" else None,
+            )
 
     def branches(self, story_id: str) -> list[Branch]:
         """Everything that was ever offered or written in a story, in the order of time and of the screen."""
@@ -439,12 +446,16 @@ def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidat
     )
 
 
+def _settings(row: tables.Candidate) -> SamplerSettings:
+    return SamplerSettings(**{name: getattr(row, name) for name in SamplerSettings.__dataclass_fields__})
+
+
 def _candidate_value(row: tables.Candidate) -> core.Candidate:
     """A candidate that a model wrote, of which nothing is null."""
     fields = row.model_dump()
     tensors = unpack_outputs(fields["output_tensors"])
     written = core.Continuation(
-        settings=SamplerSettings(**{name: fields[name] for name in SamplerSettings.__dataclass_fields__}),
+        settings=_settings(row),
         seed=fields["seed"],
         text=row.text,
         output_ids=tuple(int(token) for token in tensors["output_ids"]),

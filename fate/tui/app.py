@@ -28,6 +28,8 @@ from fate.tui.keymap import check_keymap
 from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
+from fate.tui.saving import save_story
+from fate.tui.screens.data import DataScreen
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
@@ -192,6 +194,24 @@ class FateApp(App[None]):
     def action_keys(self) -> None:
         if not isinstance(self.screen, KeysScreen):
             self.push_screen(KeysScreen(self.screen.active_bindings.values()))
+
+    def action_data(self) -> None:
+        if not isinstance(self.screen, DataScreen):
+            self.push_screen(DataScreen())
+
+    def action_new_story(self) -> None:
+        if not isinstance(self.screen, OpeningsScreen):
+            self.push_screen(OpeningsScreen())
+
+    @work
+    async def save_story(self, story_id: str, suffix: str) -> None:
+        """Write a story to a file and say where it is; see ``fate.tui.saving``."""
+        try:
+            file = await asyncio.to_thread(lambda: save_story(self.store.path(story_id), suffix))
+        except (FateError, OSError) as error:
+            self.notify(f"Not saved: {error}", severity="error", markup=False)
+        else:
+            self.notify(f"Saved as {file.resolve()}", markup=False)
 
     def notify(self, message: str, **options: Any) -> None:
         super().notify(as_shown(message), **options)

@@ -1,4 +1,4 @@
-"""Everything that a key does on the screen below, in the command palette."""
+"""What keys do, in the command palette: all of the screen below, and what can be had everywhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
+SETTINGS = "Settings: model, ranges, theme, keys"
+DATA = "Choices: numbers and plots of all; export"
+NEW_STORY = "Begin a new story"
+
+_EVERYWHERE = {"app.new_story": NEW_STORY, "app.data": DATA, "app.settings": SETTINGS}
+
 
 class KeyCommands(Provider):
-    """One command for each meaning of the screen's keys."""
+    """One command for each meaning of a key."""
 
     async def discover(self) -> Hits:
         for words, command in self._commands():
@@ -31,3 +37,6 @@ class KeyCommands(Provider):
                 # Candidates differ only in their number.
                 place = f" ({binding.key})" if binding.key.isdecimal() else ""
                 yield f"{words}{place}", partial(self.app.run_action, binding.action, node)
+        for action, words in _EVERYWHERE.items():
+            if action not in named:
+                yield words, partial(self.app.run_action, action)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.binding import Binding, BindingType
 
 from fate.core.choice import REASONS
-from fate.tui.screens.settings import SETTINGS
+from fate.tui.commands import SETTINGS
 from fate.tui.widgets.why import FIRST_KEY
 
 _CHOOSE = "Take this candidate into the story"
@@ -18,18 +18,22 @@ BINDINGS: list[BindingType] = [
     Binding("right,down", "move(1)", "Next", show=False, id="writing.next", tooltip="One card on"),
     Binding("enter", "take", "Take", show=False, id="writing.take", tooltip="Take the marked candidate"),
     Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three others"),
+    Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
+    Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
     Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
     Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Say again what was undone"),
     Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
     Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
     Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
     Binding("b", "branches", "Tree", id="writing.branches", tooltip="All that was ever offered, as a tree"),
-    Binding("i", "what_if", "What if", show=False, id="writing.what-if", tooltip="Marked one, other settings"),
+    Binding(
+        "i", "what_if", "What if", show=False, id="writing.what-if", tooltip="What if: the marked one, drawn otherwise"
+    ),
     Binding("space", "pause", "Pause", show=False, id="writing.pause", tooltip="Stop writing for a while; go on"),
     Binding("escape", "cut", "Cut", show=False, id="writing.cut", tooltip="Candidates end where they are"),
-    Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
-    Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
     Binding("p", "parameters", "Parameters", id="writing.parameters", tooltip="Show or hide how each was sampled"),
+    Binding("s", "save('md')", "Save", show=False, id="writing.save", tooltip="Save the story as a Markdown file here"),
+    Binding("S", "save('txt')", "Save", show=False, id="writing.save-text", tooltip="Save it as plain text here"),
     Binding("y", "copy_story", "Copy", show=False, id="writing.copy", tooltip="Copy the story"),
     Binding("Y", "copy_marked", "Copy", show=False, id="writing.copy-marked", tooltip="Copy the marked candidate"),
     Binding("comma", "app.settings", "Settings", show=False, id="writing.settings", tooltip=SETTINGS),
@@ -42,3 +46,21 @@ BINDINGS: list[BindingType] = [
     Binding("k", "scroll_card(-1)", "Card up", show=False, id="writing.card-up", tooltip="Marked card: up"),
     Binding("j", "scroll_card(1)", "Card down", show=False, id="writing.card-down", tooltip="Marked card: down"),
 ]
+
+# Actions for which there are no candidates once a story has its end.
+OF_CANDIDATES = frozenset(
+    [
+        "choose",
+        "move",
+        "take",
+        "tie",
+        "edit",
+        "write",
+        "what_if",
+        "pause",
+        "cut",
+        "parameters",
+        "copy_marked",
+        "scroll_card",
+    ]
+)

@@ -58,3 +58,8 @@ def cards(app) -> list[str]:
 
 def state(app) -> str:
     return str(writing(app).query_one("#state", Static).visual)
+
+
+def words_on(app) -> str:
+    """All that the screen shows, with single spaces."""
+    return " ".join("\n".join(strip.text for strip in app.screen._compositor.render_strips()).split())

@@ -13,7 +13,7 @@ from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.writing import WritingScreen
 from tests.fakes import FakeEngine
-from tests.tui.driving import page, press, state, until, until_open
+from tests.tui.driving import page, press, state, until, until_open, words_on
 
 
 async def test_a_first_start_goes_straight_to_the_openings(game):
@@ -183,6 +183,16 @@ async def test_a_search_shows_titles_with_all_the_words_as_they_are_typed(game, 
         assert page(app).startswith("An owl")
         await pilot.press("q", "escape")
         await until(lambda: len(titles(app)) == 3)
+
+
+async def test_enter_after_a_search_in_vain_begins_nothing(game, three):
+    app = game(opening=None, begin=False)
+    async with app.run_test() as pilot:
+        await pilot.press("slash", *"zzz", "enter", "enter")
+        await until(lambda: "no title has these words" in words_on(app))
+        assert isinstance(app.screen, LibraryScreen)
+        await pilot.press("backspace")
+        await until(lambda: "no title" not in words_on(app))
 
 
 async def test_a_story_gets_another_title(game, store, three):

@@ -8,6 +8,8 @@ from textual.widgets import Input, Static
 from fate.config import Config, config_file, read_config
 from fate.tui import FateApp
 from fate.tui.messages import EngineReady
+from fate.tui.screens.data import DataScreen
+from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.setting import Setting
@@ -73,6 +75,21 @@ async def test_what_keys_do_stands_in_the_command_palette(store):
         await pilot.press("enter")
         await until(lambda: not isinstance(app.screen, CommandPalette) and writing(app)._turn.number == 2)
         assert page(app).endswith("and then it was still.")
+
+
+@pytest.mark.parametrize(("words", "screen"), [("numbers and plots", DataScreen), ("begin a new", OpeningsScreen)])
+async def test_what_no_key_of_this_screen_does_stands_in_the_palette_too(store, words, screen):
+    app = app_with(store)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("ctrl+p")
+        await until(lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*words)
+        await pilot.pause(0.6)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, screen))
+        await pilot.press("escape")
+        await until(lambda: app.screen is writing(app))
 
 
 # --- the screen -----------------------------------------------------------------------------------
@@ -195,7 +212,7 @@ async def test_keys_theme_and_blindness_change_at_once(store):
             "theme": "ansi-dark",
         }
         await pilot.press("escape")
-        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_title))
+        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_subtitle))
         await pilot.press("x")
         await until(lambda: writing(app)._turn.number == 2)
     assert next(store.choices()).decision.blind is False

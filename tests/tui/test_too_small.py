@@ -11,7 +11,7 @@ from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.too_small import LEAST
-from tests.tui.driving import cards, press, settled, until, until_open, writing
+from tests.tui.driving import cards, press, settled, until, until_open, words_on, writing
 
 SENTENCE = f"fate needs {LEAST.width}×{LEAST.height} at least; make this terminal larger."
 WAYS = {  # the keys that lead to each screen from a story
@@ -27,11 +27,6 @@ WAYS = {  # the keys that lead to each screen from a story
 }
 
 
-def shown(app):
-    """The letters on the terminal, in one line."""
-    return " ".join("\n".join(strip.text for strip in app.screen._compositor.render_strips()).split())
-
-
 @pytest.mark.parametrize("screen", WAYS)
 async def test_every_screen_says_so_and_comes_back_as_it_was(game, screen):
     app = game()
@@ -42,11 +37,11 @@ async def test_every_screen_says_so_and_comes_back_as_it_was(game, screen):
             await pilot.pause(0.1)
         await until(lambda: isinstance(app.screen, screen))
         await pilot.pause(0.5)  # what is read or counted in a thread comes later
-        before, focused, stack = shown(app), app.focused, list(app.screen_stack)
+        before, focused, stack = words_on(app), app.focused, list(app.screen_stack)
         await pilot.resize_terminal(LEAST.width - 1, 10)
-        await settled(lambda: shown(app), SENTENCE)
+        await settled(lambda: words_on(app), SENTENCE)
         await pilot.resize_terminal(80, 24)
-        await settled(lambda: shown(app), before)
+        await settled(lambda: words_on(app), before)
         assert (app.focused, app.screen_stack) == (focused, stack)
 
 
@@ -91,10 +86,10 @@ async def test_a_game_that_begins_too_small_is_there_once_the_terminal_is_larger
     async with app.run_test(size=(8, 3)) as pilot:
         await until(lambda: isinstance(app.screen, WritingScreen) and writing(app)._state == "open")
         await pilot.pause(0.1)
-        assert "28×9" in shown(app)
+        assert "28×9" in words_on(app)
         await pilot.resize_terminal(LEAST.width, LEAST.height)
         await until_open(pilot)
-        assert "which one?" in shown(app)
+        assert "which one?" in words_on(app)
         await press(pilot, "1")
 
 

@@ -3,7 +3,7 @@ from textual.widgets import Tree
 from fate.tui.screens.tree import TreeScreen
 from tests.fakes import FakeEngine
 from tests.tui.conftest import OPENING
-from tests.tui.driving import cards, page, press, until, until_open
+from tests.tui.driving import cards, page, press, until, until_open, words_on
 
 NUMBERED = [" One {n}.", " Two {n}.", " Three {n}."]
 
@@ -39,17 +39,17 @@ async def test_everything_that_was_offered_is_there_and_the_path_is_marked(game)
         assert lines(app) == [
             OPENING,
             "  1 · One 1.",
-            "  1 ● Two 1.",
-            "  1 · Three 1.",
+            "    ● Two 1.",
+            "    · Three 1.",
             "  2 · One 2.",
-            "  2 · Two 2.",
-            "  2 · Three 2.",
+            "    · Two 2.",
+            "    · Three 2.",
             "  2 ● One 3.",
-            "  2 · Two 3.",
-            "  2 · Three 3.",
+            "    · Two 3.",
+            "    · Three 3.",
             "  3 · One 4.",
-            "  3 · Two 4.",
-            "  3 · Three 4.",
+            "    · Two 4.",
+            "    · Three 4.",
         ]
         assert str(app.screen.query_one(Tree).cursor_node.label) == "2 ● One 3."
         await pilot.press("escape")
@@ -74,13 +74,13 @@ async def test_a_step_to_another_text_goes_on_from_there_and_says_nothing_of_its
         assert lines(app)[:9] == [
             OPENING,
             "  1 ● One 1.",
-            "  1 ○ Two 1.",
+            "    ○ Two 1.",
             "    2 ○ One 2.",
-            "    2 · Two 2.",
-            "    2 · Three 2.",
+            "      · Two 2.",
+            "      · Three 2.",
             "    3 · One 3.",
-            "    3 · Two 3.",
-            "    3 · Three 3.",
+            "      · Two 3.",
+            "      · Three 3.",
         ]
 
 
@@ -94,8 +94,16 @@ async def test_undo_after_a_step_is_a_step_back_and_withdraws_nothing(game, stor
         await press(pilot, "enter")
         await press(pilot, "u")
         assert page(app) == OPENING
+        assert cards(app) == ["One 1.", "Two 1.", "Three 1."]
         first = next(store.choices())
-        assert first.decision.kind == "chosen"
+        assert first.decision.candidate_id == first.candidates[1].id
+        await press(pilot, "U")
+        assert page(app) == OPENING + " One 1."
+        await press(pilot, "u")
+        await press(pilot, "3")
+        assert page(app) == OPENING + " Three 1."
+    first = next(store.choices())
+    assert first.decision.candidate_id == first.candidates[2].id
 
 
 async def test_the_opening_can_be_stepped_to(game, store):
@@ -109,6 +117,18 @@ async def test_the_opening_can_be_stepped_to(game, store):
         await press(pilot, "enter")
         assert page(app) == OPENING
     assert store.path(store.stories()[0].id).passages == ()
+
+
+async def test_a_text_that_its_line_cuts_is_shown_whole(game):
+    last = "and so they came home."
+    app = game(FakeEngine((" Once more" + " and more" * 12 + f",\n\n{last}", " Two.", " Three.")))
+    async with app.run_test(size=(40, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await to_the_tree(pilot)
+        assert last not in words_on(app)
+        await pilot.press("home", "down")
+        await until(lambda: last in words_on(app))
 
 
 async def test_a_text_of_the_tree_is_copied(game):

@@ -12,7 +12,7 @@ from tests.terminal import Terminal
 TUI = Path(fate.tui.__file__).parent
 ALONE = {
     "bar": "The door in the snow .* which one",
-    "candidate_card": r"1 t \.70 k 50.*\n.* like a sleeping▏",
+    "candidate_card": r"like a sleeping▏(.*\n)*.*t \.70 k 50",
     "candidates": "▶ 1[^▶]*2[^▶]*3[^▶]*— the end —",
     "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
     "story_view": "Tom touched the wood[^—]*— the end —",

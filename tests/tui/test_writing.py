@@ -17,7 +17,7 @@ from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
 from tests.fakes import TEXTS, FakeEngine
 from tests.tui.conftest import OPENING
-from tests.tui.driving import cards, page, press, state, until, until_open, writing
+from tests.tui.driving import cards, page, press, state, until, until_open, words_on, writing
 
 NUMBERED = [" One {n}.", " Two {n}.", " Three {n}."]
 
@@ -173,11 +173,36 @@ async def test_parameters_are_hidden_until_asked_for_and_the_decision_says_if_th
         await press(pilot, "1")
         await pilot.press("p")
         settings = list(store.choices())[1].candidates[0].written.settings
-        assert f"k {settings.top_k}" in str(card.border_title)
+        assert f"k {settings.top_k}" in str(card.border_subtitle)
         await press(pilot, "1")
-        await pilot.press("p")
+        assert card.border_subtitle == ""  # asked for once, told once
         await press(pilot, "1")
-    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True, False, False]
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True, False, True]
+
+
+async def test_once_it_is_chosen_the_page_tells_how_a_passage_was_drawn(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        drawn = app.screen.query_one("#drawn", Static)
+        assert str(drawn.render()) == ""
+        await press(pilot, "2")
+        taken = next(store.choices()).candidates[1].written.settings
+        assert str(drawn.render()) == f"with {taken.summary()}"
+        await press(pilot, "u")
+        assert str(drawn.render()) == ""
+        await press(pilot, "1")
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [False]  # it had been told
+
+
+async def test_a_passage_by_hand_was_not_drawn(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        await pilot.press("w", *"so")
+        await press(pilot, "enter")
+        assert str(app.screen.query_one("#drawn", Static).render()) == ""
 
 
 async def test_an_ending_is_shown_and_may_be_refused_or_taken(game, store):
@@ -188,7 +213,9 @@ async def test_an_ending_is_shown_and_may_be_refused_or_taken(game, store):
         await press(pilot, "1", then="ended")
         assert "— the end —" in page(app)
         assert "r writes on" in page(app)
+        assert "Choose" not in words_on(app)
         await press(pilot, "r")
+        assert "Choose" in words_on(app)
         assert "the end" not in page(app)
         assert len(list(store.choices())) == 2
 
@@ -200,9 +227,9 @@ async def test_the_keys_are_listed_from_the_bindings(game):
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, KeysScreen)
-        shown = str(app.screen.query_one("#keys Static", Static).visual)
+        shown = words_on(app)
         for binding in (b for b in WritingScreen.BINDINGS if b.action[:3] != "why"):  # nobody is asked why
-            assert binding.tooltip in " ".join(shown.split())
+            assert binding.tooltip in shown
         await pilot.press("escape")
         assert isinstance(app.screen, WritingScreen)
 
@@ -669,9 +696,9 @@ async def test_a_choice_whose_parameters_were_seen_is_not_blind_after_a_restart(
     async with app.run_test(size=(100, 30)) as pilot:
         await until_open(pilot)
         await pilot.press("p")
-        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_title))
+        await until(lambda: "damp" in str(writing(app).query_one("#card-0").border_subtitle))
         await pilot.press("p")
-        await until(lambda: "damp" not in str(writing(app).query_one("#card-0").border_title))
+        await until(lambda: "damp" not in str(writing(app).query_one("#card-0").border_subtitle))
     again = game(opening=None, begin=False)
     async with again.run_test(size=(100, 30)) as pilot:
         await pilot.press("enter")
@@ -691,7 +718,7 @@ async def test_parameters_are_not_shown_where_that_could_not_be_written_down(gam
         monkeypatch.setattr("fate.store.Store.reveal", full)
         await pilot.press("p")
         await until(lambda: app._notifications)
-        assert "damp" not in str(writing(app).query_one("#card-0").border_title)
+        assert "damp" not in str(writing(app).query_one("#card-0").border_subtitle)
 
 
 async def test_the_story_or_the_marked_candidate_is_copied_and_that_is_said(game):
@@ -710,6 +737,17 @@ async def test_the_story_or_the_marked_candidate_is_copied_and_that_is_said(game
         "Copied the story “Nobody in Black Creek went near the old mill…”, 23 words.",
         "Copied candidate 2, 9 words.",
     ]
+
+
+async def test_the_story_is_saved_without_leaving_it(game, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        await pilot.press("s", "S")
+        await until(lambda: len(list(tmp_path.glob("*.md")) + list(tmp_path.glob("*.txt"))) == 2)
+    assert next(tmp_path.glob("*.md")).read_text().endswith(f"{OPENING}{TEXTS[0]}\n")
 
 
 async def test_what_is_copied_cannot_steer_the_terminal_that_it_is_pasted_into(game):
@@ -745,7 +783,7 @@ async def test_nothing_is_written_ahead_where_the_setting_says_so(game, store):
 
 
 async def test_nothing_is_written_ahead_on_battery(game, store, monkeypatch):
-    monkeypatch.setattr("fate.tui.screens.writing.on_battery", lambda: True)
+    monkeypatch.setattr("fate.tui.game.on_battery", lambda: True)
     engine = FakeEngine(NUMBERED, several=True)
     app = game(engine)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -57,7 +57,7 @@ class DataScreen(Screen[None]):
         Binding("down,j", "scroll(1)", "Down", show=False, id="data.down", tooltip="Scroll down"),
         Binding("pageup", "scroll(-10)", "Page up", show=False, id="data.page-up", tooltip="Scroll up a page"),
         Binding("pagedown", "scroll(10)", "Page down", show=False, id="data.page-down", tooltip="Scroll down a page"),
-        Binding("escape,q", "app.pop_screen", "Back", id="data.back", tooltip="Back to the stories"),
+        Binding("escape,q", "app.pop_screen", "Back", id="data.back", tooltip="Back"),
         Binding("question_mark", "app.keys", "Keys", id="data.keys", tooltip="Show what every key does"),
     ]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.table import Table
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.keys import format_key
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -29,9 +29,11 @@ class KeysScreen(ModalScreen[None]):
             if enabled and binding.id:
                 keys = keys_of.setdefault(tooltip or binding.description, [])
                 keys.append(format_key(binding.key))
-        columns = {meaning: " ".join(keys) for meaning, keys in keys_of.items()}
-        width = max(map(len, columns.values()))
-        lines = [Content.assemble((f"{keys:>{width}}  ", "bold"), meaning) for meaning, keys in columns.items()]
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(justify="right", style="bold", no_wrap=True)
+        table.add_column()
+        for meaning, keys in keys_of.items():
+            table.add_row(" ".join(keys), meaning)
         with VerticalScroll(id="keys") as box:
             box.border_title = "Keys"
-            yield Static(Content("\n").join(lines))
+            yield Static(table)

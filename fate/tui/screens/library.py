@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from itertools import count
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -21,14 +18,11 @@ from textual.widgets.option_list import Option
 from fate.core.errors import FateError
 from fate.core.story import StoryState, StorySummary
 from fate.core.text import as_shown, harmless
+from fate.tui.commands import DATA, NEW_STORY, SETTINGS
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
-from fate.tui.screens.data import DataScreen
-from fate.tui.screens.openings import OpeningsScreen
-from fate.tui.screens.settings import SETTINGS
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
-    from fate.store import Store
     from fate.tui.app import FateApp
 
 
@@ -45,20 +39,18 @@ class LibraryScreen(Screen[None]):
 
     CSS_PATH = "library.tcss"
     BINDINGS = [
-        Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
+        Binding("n", "app.new_story", "New story", id="library.new", tooltip=NEW_STORY),
         Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
-        Binding("c", "data", "Choices", id="library.data", tooltip="Numbers and plots of all choices; export"),
+        Binding("c", "app.data", "Choices", id="library.data", tooltip=DATA),
         Binding("comma", "app.settings", "Settings", id="library.settings", tooltip=SETTINGS),
         Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
-        Binding("m", "rename", "Rename", show=False, id="library.rename", tooltip="Give the story another title"),
-        Binding("a", "archive", "Archive", show=False, id="library.archive", tooltip="Archive it, or bring it back"),
-        Binding("d", "delete", "Delete", show=False, id="library.delete", tooltip="Delete it, after a question"),
+        Binding("m", "rename", "Rename", id="library.rename", tooltip="Give the story another title"),
+        Binding("a", "archive", "Archive", id="library.archive", tooltip="Archive it, or bring it back"),
+        Binding("d", "delete", "Delete", id="library.delete", tooltip="Delete it, after a question"),
         Binding("y", "copy", "Copy", show=False, id="library.copy", tooltip="Copy the story"),
-        Binding("s", "save('md')", "Save", show=False, id="library.save", tooltip="Write it to a Markdown file here"),
-        Binding(
-            "S", "save('txt')", "Save", show=False, id="library.save-text", tooltip="Write it to a plain text file"
-        ),
+        Binding("s", "save('md')", "Save", id="library.save", tooltip="Save the story as a Markdown file here"),
+        Binding("S", "save('txt')", "Save", show=False, id="library.save-text", tooltip="Save it as plain text here"),
         Binding("escape", "all", "All", show=False, id="library.all", tooltip="Show every story again"),
     ]
 
@@ -90,9 +82,13 @@ class LibraryScreen(Screen[None]):
 
     def on_input_changed(self) -> None:
         self._list()
+        self._say_doing()
 
     def on_input_submitted(self) -> None:
-        self.query_one(StoryList).focus()
+        if self._stories:
+            self.query_one(StoryList).focus()
+        else:  # enter again would begin a new story
+            self.query_one(Bar).say("no title has these words")
 
     def _read(self, mark: str | None = None) -> None:
         self._all = sorted(self.app.stories(), key=lambda story: story.state)  # active before archived
@@ -134,15 +130,9 @@ class LibraryScreen(Screen[None]):
         if not self.is_current:  # a second key, pressed before the screen could change
             return
         if event.option_id == "new":
-            self.action_new()
+            self.app.action_new_story()
         elif event.option_id:
             self.app.show_story(event.option_id)
-
-    def action_data(self) -> None:
-        self.app.push_screen(DataScreen())
-
-    def action_new(self) -> None:
-        self.app.push_screen(OpeningsScreen())
 
     @work
     async def action_rename(self) -> None:
@@ -174,17 +164,9 @@ class LibraryScreen(Screen[None]):
             else:
                 self.app.copy(f"the story “{story.title}”", path.text)
 
-    @work
-    async def action_save(self, suffix: str) -> None:
-        """Write the marked story beside where fate was started; a file that is there stays."""
-        if not (story := self._marked()):
-            return
-        try:
-            file = await asyncio.to_thread(_save, self.app.store, story, suffix)
-        except (FateError, OSError) as error:
-            self.notify(f"Not saved: {error}", severity="error", markup=False)
-        else:
-            self.notify(f"Saved as {file.resolve()}", markup=False)
+    def action_save(self, suffix: str) -> None:
+        if story := self._marked():
+            self.app.save_story(story.id, suffix)
 
     async def _change(self, change: Callable[[], None]) -> None:
         try:
@@ -193,18 +175,6 @@ class LibraryScreen(Screen[None]):
             self.app.tell_not_kept(error)
         else:
             self._read()
-
-
-def _save(store: Store, story: StorySummary, suffix: str) -> FilePath:
-    """Write a story to a new file where fate was started: ``md`` for Markdown, ``txt`` for plain text."""
-    name = "".join(c if c.isalnum() else "-" for c in story.title).strip("-") or "story"
-    text = f"{'# ' if suffix == 'md' else ''}{story.title}\n\n{store.path(story.id).text}\n"
-    for number in count():
-        file = FilePath(f"{name}-{number}.{suffix}" if number else f"{name}.{suffix}")
-        with suppress(FileExistsError), file.open("x", encoding="utf-8") as new:  # even two at once are two files
-            new.write(text)
-            return file
-    raise AssertionError("there is always another number")
 
 
 def _line(story: StorySummary) -> Content:

@@ -13,7 +13,7 @@ from textual.widgets import Footer, Input, OptionList
 from textual.widgets.option_list import Option
 
 from fate.openings import openings
-from fate.tui.screens.settings import SETTINGS
+from fate.tui.commands import SETTINGS
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:

@@ -21,8 +21,6 @@ from fate.tui.widgets.setting import Setting
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
 
-SETTINGS = "Model, ranges, theme, keys: change them"  # what the key to this screen does
-
 _NAMES = (
     "model",
     "context",

@@ -11,8 +11,9 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Tree
+from textual.widgets import Footer, Static, Tree
 from textual.widgets.tree import TreeNode
 
 from fate.core.errors import FateError
@@ -48,6 +49,8 @@ class TreeScreen(Screen[str | None]):
     BINDINGS = [
         Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
         Binding("i", "what_if", "What if", id="tree.what-if", tooltip="This text under other settings"),
+        Binding("k", "scroll_whole(-1)", "Text up", show=False, id="tree.text-up", tooltip="The whole text: up"),
+        Binding("j", "scroll_whole(1)", "Text down", show=False, id="tree.text-down", tooltip="The whole text: down"),
         Binding("y", "copy", "Copy", show=False, id="tree.copy", tooltip="Copy this text"),
         Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
     ]
@@ -74,6 +77,8 @@ class TreeScreen(Screen[str | None]):
         tree = BranchTree(Text(_line(self._path.opening), style="bold"), data=OPENING)
         tree.guide_depth = 2
         yield tree
+        with VerticalScroll(id="whole", can_focus=False):
+            yield Static(markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -94,7 +99,8 @@ class TreeScreen(Screen[str | None]):
             main = self._main(parent_id)
             for offered in self._after[parent_id].values():
                 for branch in offered:
-                    shown = node.add(self._label(branch), data=branch.id, allow_expand=False)
+                    label = self._label(branch, first=branch is offered[0])
+                    shown = node.add(label, data=branch.id, allow_expand=False)
                     if branch.id == self._path.tip_id:
                         self._tip = shown
                     if branch is not main and branch.id in self._after:
@@ -111,11 +117,13 @@ class TreeScreen(Screen[str | None]):
         continued = [branch for branch in offered if branch.id in self._after]
         return next(iter(on_path or continued[-1:]), None)
 
-    def _label(self, branch: Branch) -> Text:
+    def _label(self, branch: Branch, *, first: bool) -> Text:
+        """The line of a text; the number of its choice stands before the first of those that were offered together."""
         on_path = branch.id in self._on_path
         sign = "●" if on_path else "○" if branch.taken else "·"
         hand = "" if branch.origin == "generated" else f"({branch.origin}) "
-        said = f"{branch.step + 1} {sign} {hand}{_line(branch.text) or '(the end)'}"
+        number = f"{branch.step + 1}"
+        said = f"{number if first else ' ' * len(number)} {sign} {hand}{_line(branch.text) or '(the end)'}"
         return Text(said, style="bold" if on_path else "")
 
     @work(exclusive=True)
@@ -133,6 +141,16 @@ class TreeScreen(Screen[str | None]):
             self.query_one(Bar).say("written by hand, not drawn")
         else:
             self.app.show_what_if(choice, candidate)
+
+    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[str]) -> None:
+        """A line of the tree is cut; the whole text stands below it."""
+        event.stop()
+        whole = self.query_one("#whole", VerticalScroll)
+        whole.query_one(Static).update(as_shown(self._texts[event.node.data or OPENING]).strip() or "(the end)")
+        whole.scroll_home(animate=False)
+
+    def action_scroll_whole(self, by: int) -> None:
+        self.query_one("#whole", VerticalScroll).scroll_relative(y=by)
 
     def action_copy(self) -> None:
         node = self.query_one(BranchTree).cursor_node

@@ -67,7 +67,11 @@ class CandidateCard(VerticalScroll, can_focus=False):
 
     def _show_title(self) -> None:
         number = f"▶ {self.position + 1}" if self.has_class("-marked") else f"{self.position + 1}"
-        self.border_title = f"{number} {self._note}".strip()
+        has_footer = bool(self.styles.border_bottom[0])  # cards that stand one below the other do not
+        self.border_title = number if has_footer else f"{number} {self._note}".strip()
+        self.border_subtitle = self._note
+
+    on_resize = _show_title
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

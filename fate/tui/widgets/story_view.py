@@ -7,17 +7,19 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from fate.core.sampling import SamplerSettings
 from fate.core.story import Path
 from fate.core.text import as_shown
 
 
 class StoryView(VerticalScroll, can_focus=False):
-    """A story's text in a measured line; the newest passage stands out in bold."""
+    """A story's text in a measured line; the newest passage stands out in bold, with its parameters below."""
 
     _reads_the_end = True  # rather than what was scrolled to
 
     def compose(self) -> ComposeResult:
         yield Static(id="page", markup=False)
+        yield Static(id="drawn", markup=False)
 
     def show(self, path: Path, *, ended: bool) -> None:
         """Show a path, and, where ``ended``, that this is the end and what can be done there."""
@@ -27,6 +29,7 @@ class StoryView(VerticalScroll, can_focus=False):
         if ended:
             parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
+        self.query_one("#drawn", Static).update(f"with {path.written_with.summary()}" if path.written_with else "")
         self._to_the_end()
 
     def turn_pages(self, by: int) -> None:
@@ -49,5 +52,6 @@ if __name__ == "__main__":
     from fate.tui.widgets._demo import show
 
     passages = (" Tom touched the wood.", ' "Do not open it," said his sister.\n\n"Why not?" asked Tom.')
-    path = Path("story", "The door", "On the third day Tom and his sister found a door.", passages, "tip")
+    opening = "On the third day Tom and his sister found a door."
+    path = Path("story", "The door", opening, passages, "tip", written_with=SamplerSettings())
     show(StoryView, lambda story: story.show(path, ended=True))
