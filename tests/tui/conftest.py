@@ -11,6 +11,12 @@ from tests.fakes import FakeEngine
 OPENING = "Nobody in Black Creek went near the old mill after dark."
 
 
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch):
+    """Tests press hundreds of keys; those of the grace itself put it back."""
+    monkeypatch.setattr("fate.tui.turn.GRACE", 0.03)
+
+
 @pytest.fixture
 def game(store):
     """A function that makes an app, by default one that begins a story at once."""

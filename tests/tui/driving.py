@@ -7,8 +7,8 @@ import time
 
 from textual.widgets import Static
 
+from fate.tui import turn
 from fate.tui.screens.writing import WritingScreen
-from fate.tui.turn import GRACE
 from fate.tui.widgets.candidate_card import CandidateCard
 
 
@@ -34,7 +34,7 @@ async def settled(found, expected, what="", seconds=5):
 async def until_open(pilot):
     """Wait until the candidates are complete and take keys."""
     await until(lambda: isinstance(pilot.app.screen, WritingScreen) and pilot.app.screen._state == "open")
-    await asyncio.sleep(GRACE + 0.02)
+    await asyncio.sleep(turn.GRACE + 0.02)
     await pilot.pause()
 
 
@@ -44,7 +44,7 @@ async def press(pilot, key, then="open"):
     await pilot.press(key)
     await until(lambda: writing(pilot.app)._turn.number > round_ and writing(pilot.app)._state == then)
     if then == "open":
-        await asyncio.sleep(GRACE + 0.02)
+        await asyncio.sleep(turn.GRACE + 0.02)
     await pilot.pause()
 
 

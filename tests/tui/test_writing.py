@@ -12,6 +12,7 @@ from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.writing import WritingScreen
+from fate.tui.turn import GRACE  # before it is shortened
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
@@ -37,7 +38,9 @@ async def test_three_choices_by_key_are_in_the_database_before_the_screen_shows_
     assert store.path(store.stories()[0].id).text == OPENING + " One 1. Two 2. Three 3."
 
 
-async def test_candidates_stream_in_together_and_take_keys_after_the_grace(game, store):
+async def test_candidates_stream_in_together_and_take_keys_after_the_grace(game, store, monkeypatch):
+    assert GRACE == 0.25
+    monkeypatch.setattr("fate.tui.turn.GRACE", GRACE)
     app = game(FakeEngine(delay=0.02))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(lambda: isinstance(app.screen, WritingScreen) and any(cards(app)))
