@@ -37,7 +37,7 @@ PLAY = (  # what the screen shows, for how long a person then looks at it, and t
     ("choice 3 · which one", 1.0, "\x1b[C"),
     ("▶ 2", 0.7, "\r"),
     ("choice 4 · which one", 1.0, "p"),
-    ("typ ", 1.5, "3"),
+    (" ─╯", 1.5, "3"),  # parameters in the frame of a card
     ("choice 5 · which one", 1.0, "b"),
     ("your path", 1.5, "\x1b[A"),
     ("your path", 0.3, "\x1b[A"),

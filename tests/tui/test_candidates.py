@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fate.core.choice import Continuation
 from fate.core.sampling import SamplerSettings
+from fate.tui.stack import heights
 from fate.tui.widgets.candidate_card import CandidateCard
-from fate.tui.widgets.candidates import heights
 from tests.fakes import FakeEngine
 from tests.tui.driving import until, until_open, writing
 

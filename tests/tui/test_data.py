@@ -4,7 +4,8 @@ import pytest
 from textual.widgets import Static
 
 from fate.dataset.stats import Share
-from fate.tui.screens.data import DataScreen, _plot
+from fate.tui.report import _plot
+from fate.tui.screens.data import DataScreen
 from tests.dataset.playing import play
 from tests.tui.driving import until
 

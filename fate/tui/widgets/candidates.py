@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
-from textual.geometry import NULL_OFFSET, NULL_SPACING, Region, Size
-from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.layout import Layout
 from textual.reactive import var
 from textual.widget import Widget
 
 from fate.core.choice import Continuation
 from fate.core.errors import FateError
 from fate.playthrough import CANDIDATES, Playthrough
+from fate.tui.stack import Stack
 from fate.tui.widgets.candidate_card import CandidateCard
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
-
-
-_FAIR = 4  # rows; where there are not so many for each card, the marked one comes first
-
-
-def heights(room: int, needs: Sequence[int], growing: Sequence[bool], marked: int) -> list[int]:
-    """The rows that stacked cards get, in the order of ``needs``.
-
-    Each gets what it needs, and what a short card leaves goes to the longer ones. A text that is still being written
-    may come to need everything, so its share is lent to nobody: while texts grow, no height shrinks.
-
-    Args:
-        room: rows for all of them together.
-        needs: rows that would show each card whole, title included.
-        growing: for each card whether its text is still being written.
-        marked: the place of the marked card.
-    """
-    least = 2 if room > 2 * len(needs) else 1  # the title, and a line if there is room
-    given = [least] * len(needs)
-    wanted = [room if grows else need for need, grows in zip(needs, growing, strict=True)]
-    marked_first = room < _FAIR * len(needs)
-    for _ in range(room - sum(given)):
-        short = [n for n in range(len(needs)) if given[n] < wanted[n]]
-        if not short:
-            break
-        given[marked if marked_first and marked in short else min(short, key=given.__getitem__)] += 1
-    return [max(least, min(need, rows)) for need, rows in zip(needs, given, strict=True)]
-
-
-class Stack(Layout):
-    """Cards one below the other, see ``heights``."""
-
-    name = "stack"
-
-    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
-        assert isinstance(parent, Candidates)
-        cards = [child for child in children if isinstance(child, CandidateCard)]
-        needs = [card.need(size.width) for card in cards]
-        rows = heights(size.height, needs, [card.growing for card in cards], parent.marked)
-        tops = [sum(rows[:n]) for n in range(len(rows))]
-        return [
-            WidgetPlacement(Region(0, top, size.width, height), NULL_OFFSET, NULL_SPACING, card)
-            for card, top, height in zip(cards, tops, rows, strict=True)
-        ]
 
 
 class Candidates(Widget):
@@ -96,7 +51,7 @@ class Candidates(Widget):
         self.marked = position % CANDIDATES
         for card in self.query(CandidateCard):
             card.mark(card.position == self.marked)
-            card.refresh(layout=True)  # see heights
+            card.refresh(layout=True)  # see Stack
 
     def scroll_card(self, by: int) -> None:
         self.query(CandidateCard)[self.marked].scroll_relative(y=by)
