@@ -92,7 +92,7 @@ class Playthrough:
         self.revealed: set[str] = set()  # choices whose parameters the reader may see
         self.unexplained: str | None = None  # the decision that was made last, while nobody has said why
         self._equipment = engine, policy  # of the next new candidates
-        self._back: tuple[Choice, str] | None = None  # a choice that is offered again, and the text stepped back from
+        self._back: list[tuple[Choice, str | None]] = []  # steps back: a choice to offer again, and where from
         self._keeping = threading.Lock()  # a choice; it is revealed before that or after it
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
@@ -109,8 +109,8 @@ class Playthrough:
         ``stop`` says so, candidates end where they are, and are kept like that; a caller that drops
         the iterator keeps nothing.
         """
-        path = self.path
-        if waiting := self._back[0] if self._back else self.store.open_choice(path.story_id):
+        path, back = self.path, self._back
+        if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
         if self._equipment != (self.engine, self.policy):
@@ -182,6 +182,11 @@ class Playthrough:
                 self.store.reveal(choice_id)
                 self.revealed.add(choice_id)
 
+    def reveal_tip(self) -> None:
+        """Note, before it happens, that the reader sees how the newest passage was drawn; see ``reveal``."""
+        if self.path.tip_id and self.path.written_with:
+            self.reveal(self.store.choice_of(self.path.tip_id).id)
+
     def answer(self, choice: Choice, answer: Answer) -> None:
         """Keep an answer of whatever kind."""
         candidate, milliseconds = choice.candidates[answer.position], answer.milliseconds
@@ -236,28 +241,28 @@ class Playthrough:
         self.store.explain(decision_id, reason)
 
     def undo(self) -> bool:
-        """Withdraw the last decision on the path; its choice is offered again. False at the opening.
+        """Withdraw the decision that led here; its choice is offered again. False at the opening.
 
-        Where no decision led here, because the reader stepped here over the tree, nothing is withdrawn: an answer
-        to the candidates among which the text stood takes the place of the one before, none leaves it.
+        Where none did, because the reader stepped here over the tree, nothing is withdrawn: it is a step back, and the
+        choice is offered again all the same. An answer to it takes the place of the one before until that is undone.
         """
         choice = self.store.last_decided(self.path.story_id)
         if choice is None:
             return False
-        said = self.store.last_said(choice)
-        tip = self.path.tip_id
-        taken = None if choice.parent_id == tip else tip
-        if said is not None and said.kind != "undone" and said.candidate_id == taken:
-            self._tip_was_seen(choice.parent_id)
-            self._decide(choice, "undone", 0)
+        said = self.store.said(choice)
+        taken = None if choice.parent_id == self.path.tip_id else self.path.tip_id
+        led_here = bool(said) and said[-1].kind != "undone" and said[-1].candidate_id == taken
+        if not led_here or self.store.stepped_here(self.path.story_id):
+            self._step_back(choice)
+        elif len(said) > 1 and said[-2].kind != "undone" and said[-2].annotator == self.annotator:
+            self.store.decide(choice, said[-2], again=True)
+            self._step_back(choice)
         else:
-            self.stand(choice.parent_id)
-            self._back = (choice, tip) if tip else None
+            self._decide(choice, "undone", 0)
         return True
 
     def stand(self, candidate_id: str | None) -> bool:
         """Step to any text of the story, or to its opening, and go on from there; that is always possible."""
-        self._tip_was_seen(candidate_id)
         self.store.stand(self.path.story_id, candidate_id)
         self._moved(unexplained=None)
         return True
@@ -268,22 +273,25 @@ class Playthrough:
         False where there is neither, or another annotator had said it.
         """
         if self._back:
-            return self.stand(self._back[1])
+            *rest, (_, tip_id) = self._back
+            self.stand(tip_id)
+            self._back = rest
+            return True
         choice = self.store.open_choice(self.path.story_id)
-        withdrawn = self.store.withdrawn(choice) if choice else None
-        if choice is None or withdrawn is None or withdrawn.annotator != self.annotator:
+        said = self.store.said(choice) if choice else []
+        if choice is None or len(said) < 2 or said[-2].kind == "undone" or said[-2].annotator != self.annotator:
             return False
-        self.store.decide(choice, withdrawn)
+        self.store.decide(choice, said[-2], again=True)
         self._moved(unexplained=None)
         return True
 
-    def _tip_was_seen(self, next_id: str | None) -> None:
-        """Reveal the choice of the newest passage before it may be offered again: a page tells how it was written."""
-        if self.path.tip_id and self.path.written_with and self.path.tip_id != next_id:
-            self.reveal(self.store.choice_of(self.path.tip_id).id)
+    def _step_back(self, choice: Choice) -> None:
+        back = [*self._back, (choice, self.path.tip_id)]
+        self.stand(choice.parent_id)
+        self._back = back
 
     def _moved(self, unexplained: str | None) -> None:
-        self.unexplained, self._back = unexplained, None
+        self.unexplained, self._back = unexplained, []
         self.path = self.store.path(self.path.story_id)
 
     def _decide(

@@ -236,15 +236,68 @@ def test_a_choice_whose_parameters_were_seen_is_not_blind_after_a_restart(store,
     assert [choice.decision.blind for choice in store.choices()] == [False, True]
 
 
-def test_what_is_said_again_is_not_blind_where_the_parameters_were_seen_in_between(store):
+def test_what_is_said_again_is_as_blind_as_it_was(store):
     play = playing(store)
     choice = offered(play)
     play.choose(choice, choice.candidates[0], 300)
+    play.reveal_tip()  # as a page does
+    play.undo()
+    play.redo()
     assert store.choice(choice.id).decision.blind
     play.undo()
-    play.reveal(choice.id)
-    play.redo()
+    play.choose(choice, choice.candidates[0], 300)
     assert not store.choice(choice.id).decision.blind
+
+
+def test_a_step_back_offers_what_was_offered_there_and_withdraws_nothing(store):
+    play = playing(store)
+    first = offered(play)
+    play.choose(first, first.candidates[0], 300)
+    second = offered(play)
+    play.reroll(second, 300)
+    offered(play)
+    play.stand(second.candidates[1].id)
+    there = play.path
+    assert play.undo()
+    assert offered(play) == store.choice(second.id)
+    assert play.undo()
+    assert offered(play) == store.choice(first.id)
+    assert not play.undo()
+    assert [store.choice(c.id).decision.kind for c in (first, second)] == ["chosen", "none_good"]
+    assert play.redo()
+    assert offered(play).id == second.id
+    assert play.redo()
+    assert play.path == there
+    assert not play.redo()
+
+
+def test_undo_of_a_second_answer_restores_the_first(store):
+    play = playing(store)
+    choice = offered(play)
+    play.choose(choice, choice.candidates[0], 300)
+    play.stand(choice.candidates[1].id)
+    play.undo()
+    play.choose(offered(play), choice.candidates[2], 300)
+    assert store.choice(choice.id).decision.candidate_id == choice.candidates[2].id
+    play.undo()
+    restored = store.choice(choice.id).decision
+    assert (restored.candidate_id, restored.blind) == (choice.candidates[0].id, True)
+    assert play.path.passages == ()
+    assert offered(play).id == choice.id
+
+
+def test_undo_leaves_alone_what_was_passed_over_before_the_reader_stepped_here(store):
+    play = playing(store)
+    first = offered(play)
+    play.choose(first, first.candidates[0], 300)
+    passed = offered(play)
+    play.reroll(passed, 300)
+    after = offered(play)
+    play.choose(after, after.candidates[0], 300)
+    play.stand(first.candidates[0].id)
+    play.undo()
+    assert offered(play).id == first.id
+    assert [store.choice(c.id).decision.kind for c in (first, passed, after)] == ["chosen", "none_good", "chosen"]
 
 
 def test_a_reason_is_kept_with_its_decision_and_said_again_with_it(store):

@@ -66,8 +66,8 @@ def judge(
 
 def run(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
     in_a_browser = "TEXTUAL_DRIVER" in os.environ  # whose keys and screen are not those of a terminal
-    if not (in_a_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
-        raise FateError("The game needs a terminal for its keys and its screen; start it from one.")
+    if not (in_a_browser or all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))):
+        raise FateError("The game needs a terminal for its keys, its screen and its errors; start it from one.")
     if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with nullcontext() if in_a_browser else _curtain():

@@ -114,7 +114,7 @@ class Store:
         with self._reading() as session:
             story = self._story(session, story_id)
             chosen = session.connection().execute(_PATH, {"tip_id": story.tip_id}).all()
-            tip = session.get_one(tables.Candidate, story.tip_id) if story.tip_id else None
+            tip = session.get(tables.Candidate, story.tip_id) if story.tip_id else None
             return Path(
                 story.id,
                 story.title,
@@ -180,11 +180,19 @@ class Store:
             if row := session.get(tables.Choice, choice_id):
                 row.revealed = True
 
-    def decide(self, choice: core.Choice, decision: core.Decision, by_hand: core.ByHand | None = None) -> str:
+    def decide(
+        self,
+        choice: core.Choice,
+        decision: core.Decision,
+        by_hand: core.ByHand | None = None,
+        *,
+        again: bool = False,
+    ) -> str:
         """Add a decision, with the text by hand that it takes, if it does; returns its id.
 
         Moves the reader past the text that was taken, or back to before the choice; a review moves nobody. What is
-        decided in play of a choice that was revealed is not blind, whatever the decision says.
+        decided in play of a choice that was revealed is not blind, whatever the decision says, unless it is said
+        ``again``: then it is as blind as it was.
         """
         decision_id = _new_id()
         with self._writing() as session:
@@ -206,7 +214,7 @@ class Store:
                     kind=decision.kind,
                     annotator_id=_annotator_id(session, decision.annotator),
                     milliseconds=decision.milliseconds,
-                    blind=decision.blind and (decision.review or not revealed),
+                    blind=decision.blind and (decision.review or again or not revealed),
                     review=decision.review,
                     created_at=now,
                 )
@@ -243,8 +251,13 @@ class Store:
             ]
             return _choice_value(session, max(waiting, key=itemgetter(0))[1]) if waiting else None
 
+    def stepped_here(self, story_id: str) -> bool:
+        """Whether the reader came over the tree to where they stand, and has said nothing since."""
+        with self._reading() as session:
+            return _stepped_here(session, self._story(session, story_id))
+
     def last_decided(self, story_id: str) -> core.Choice | None:
-        """The choice of the last decision on the reader's path that has not been undone."""
+        """The choice of the last decision on the reader's path; of what was passed over here, only since they came."""
         with self._reading() as session:
             story = self._story(session, story_id)
             passed = [
@@ -252,24 +265,17 @@ class Store:
                 for row in _choices_at(session, story)
                 if (last := _last_said(session, row.id)) is not None and last.kind in ("none_good", "tie")
             ]
-            if passed:
+            if passed and not _stepped_here(session, story):
                 return _choice_value(session, max(passed, key=itemgetter(0))[1])
             if story.tip_id is None:
                 return None
             tip = session.get_one(tables.Candidate, story.tip_id)
             return _choice_value(session, session.get_one(tables.Choice, tip.choice_id))
 
-    def last_said(self, choice: core.Choice) -> core.Decision | None:
-        """What was said last of a choice while the story was played."""
+    def said(self, choice: core.Choice) -> list[core.Decision]:
+        """All that was said of a choice while the story was played, in the order of time."""
         with self._reading() as session:
-            said = _said(session, choice.id, review=False)
-        return said[-1] if said else None
-
-    def withdrawn(self, choice: core.Choice) -> core.Decision | None:
-        """What was said of a choice before it was undone; None where the last word was another."""
-        with self._reading() as session:
-            said = _said(session, choice.id, review=False)
-        return said[-2] if len(said) > 1 and said[-1].kind == "undone" != said[-2].kind else None
+            return _said(session, choice.id, review=False)
 
     def choices(self, story_id: str | None = None) -> Iterator[core.Choice]:
         """Every choice that was ever offered, or those of one story, in the order of time; one in memory at once."""
@@ -348,6 +354,16 @@ class Store:
         if story is None:
             raise StoreError(f"There is no story {story_id} in {self.file}.")
         return story
+
+
+def _stepped_here(session: Session, story: tables.Story) -> bool:
+    said = session.exec(
+        select(func.max(col(tables.Decision.created_at)))
+        .join(tables.Choice, col(tables.Choice.id) == tables.Decision.choice_id)
+        .where(tables.Choice.story_id == story.id)
+        .where(col(tables.Decision.review).is_(False))
+    ).one()
+    return said is None or story.played_at > said  # a decision moves the story at its own time
 
 
 def _new_id() -> str:

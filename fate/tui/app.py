@@ -13,6 +13,7 @@ from textual import events, work
 from textual.app import App
 from textual.binding import Binding
 from textual.reactive import var
+from textual.screen import Screen
 
 from fate.config import Config, save
 from fate.core.choice import Candidate, Choice
@@ -28,7 +29,7 @@ from fate.tui.keymap import check_keymap
 from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
-from fate.tui.saving import save_story
+from fate.tui.saving import write_story
 from fate.tui.screens.data import DataScreen
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
@@ -196,18 +197,21 @@ class FateApp(App[None]):
             self.push_screen(KeysScreen(self.screen.active_bindings.values()))
 
     def action_data(self) -> None:
-        if not isinstance(self.screen, DataScreen):
-            self.push_screen(DataScreen())
+        self._open(DataScreen)
 
-    def action_new_story(self) -> None:
-        if not isinstance(self.screen, OpeningsScreen):
-            self.push_screen(OpeningsScreen())
+    def action_settings(self) -> None:
+        self._open(SettingsScreen)
+
+    def _open(self, screen: type[Screen[None]]) -> None:
+        """Show a screen, unless it is open already, if only below another."""
+        if not any(isinstance(shown, screen) for shown in self.screen_stack):
+            self.push_screen(screen())
 
     @work
     async def save_story(self, story_id: str, suffix: str) -> None:
         """Write a story to a file and say where it is; see ``fate.tui.saving``."""
         try:
-            file = await asyncio.to_thread(lambda: save_story(self.store.path(story_id), suffix))
+            file = await asyncio.to_thread(lambda: write_story(self.store.path(story_id), suffix))
         except (FateError, OSError) as error:
             self.notify(f"Not saved: {error}", severity="error", markup=False)
         else:
@@ -249,10 +253,6 @@ class FateApp(App[None]):
             await super().on_event(event)
 
     # --- settings ---------------------------------------------------------------------------------
-
-    def action_settings(self) -> None:
-        if not isinstance(self.screen, SettingsScreen):
-            self.push_screen(SettingsScreen())
 
     def change(self, name: str, config: Config) -> None:
         """Put ``config``, in which the setting ``name`` is new, in force and into the file.

@@ -10,9 +10,8 @@ from textual.types import IgnoreReturnCallbackType
 
 SETTINGS = "Settings: model, ranges, theme, keys"
 DATA = "Choices: numbers and plots of all; export"
-NEW_STORY = "Begin a new story"
 
-_EVERYWHERE = {"app.new_story": NEW_STORY, "app.data": DATA, "app.settings": SETTINGS}
+_EVERYWHERE = {"app.data": DATA, "app.settings": SETTINGS}
 
 
 class KeyCommands(Provider):

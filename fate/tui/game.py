@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from textual import work
@@ -59,7 +60,8 @@ class Game(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one(StoryView).show(self._path, ended=self._path.ended)
+        self.query_one(StoryView).show(self._path, ended=self._at_the_end)
+        self._candidates.display = not self._at_the_end
         self.watch(self.app, "config", self._heed)
         self.watch(self.app, "doing", self._say_doing)
         self.watch(self.app, "engine", self._begin)
@@ -77,6 +79,10 @@ class Game(Screen[None]):
     def is_at_rest(self) -> bool:
         """Whether nothing is being written or about to be."""
         return self._state in ("open", "ended", "failed")
+
+    @property
+    def _at_the_end(self) -> bool:
+        return self._path.ended and self._path.tip_id != self._past_the_end
 
     def _say_doing(self, doing: str) -> None:
         if self._state == "loading":
@@ -109,17 +115,26 @@ class Game(Screen[None]):
         self.workers.cancel_group(self, "offer")
         self._turn = Turn(self._turn.number + 1)
         self._path = self._playthrough.path
-        ended = self._path.ended and self._path.tip_id != self._past_the_end
-        self.query_one(StoryView).show(self._path, ended=ended)
+        self.query_one(StoryView).show(self._path, ended=self._at_the_end)
         self.query_one(Why).ask(self._playthrough)
         self._candidates.clear()
         self._candidates.parameters = not self.app.config.blind
-        if ended:
+        self._tell_how_it_was_drawn(self._playthrough, self._path)
+        if self._at_the_end:
             self._enter("ended")
             return
         self._candidates.mark(0)
         self._enter("writing")
         self._ghostwriter.write(self._playthrough, self._turn)
+
+    @work(group="told", exclusive=True)
+    async def _tell_how_it_was_drawn(self, playthrough: Playthrough, path: Path) -> None:
+        page = self.query_one(StoryView)
+        if path.written_with and page.tells:
+            with suppress(FateError):  # then it stays untold
+                await asyncio.to_thread(playthrough.reveal_tip)
+                if self._path is path:
+                    page.tell(path.written_with)
 
     def _enter(self, state: State) -> None:
         if "ended" in (state, self._state):
@@ -135,7 +150,7 @@ class Game(Screen[None]):
             "failed": "stopped · r tries again",
         }
         self.query_one(Bar).say(said[state])
-        self.query_one("#candidates").set_class(state == "ended", "-hidden")
+        self._candidates.display = state != "ended"
 
     def _while_they_are_read(self) -> None:
         """Have written what may follow each candidate, so that it is there when one is chosen."""
@@ -207,15 +222,19 @@ class Game(Screen[None]):
                 self._draft = ""
             self._go_on()
 
-    @work(group="decide")
-    async def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
+    def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
         """Move back or forth between decisions; until that is done, no key answers the candidates."""
-        if self._playthrough is None or self._state == "deciding" or self._turn.wish:
-            return
-        before: State = self._state
-        self._enter("deciding")
+        if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
+            before = self._state
+            self._enter("deciding")
+            self._take_step(self._playthrough, step, impossible, before)
+
+    @work(group="decide")
+    async def _take_step(
+        self, playthrough: Playthrough, step: Callable[[Playthrough], bool], impossible: str, before: State
+    ) -> None:
         try:
-            moved = await asyncio.to_thread(step, self._playthrough)
+            moved = await asyncio.to_thread(step, playthrough)
         except FateError as error:
             self.app.tell_not_kept(error)
             moved = None

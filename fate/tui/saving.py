@@ -8,13 +8,15 @@ from pathlib import Path as FilePath
 
 from fate.core.story import Path
 
+_LONGEST = 60  # letters of a file's name; four bytes each, and the number after them, are what every disk takes
 
-def save_story(path: Path, suffix: str) -> FilePath:
+
+def write_story(path: Path, suffix: str) -> FilePath:
     """Write a story to a new file where fate was started: ``md`` for Markdown, ``txt`` for plain text.
 
     A file that is there already stays. Raises OSError where none can be written.
     """
-    name = "".join(c if c.isalnum() else "-" for c in path.title).strip("-") or "story"
+    name = "".join(c if c.isalnum() else "-" for c in path.title)[:_LONGEST].strip("-") or "story"
     text = f"{'# ' if suffix == 'md' else ''}{path.title}\n\n{path.text}\n"
     for number in count():
         file = FilePath(f"{name}-{number}.{suffix}" if number else f"{name}.{suffix}")

@@ -12,6 +12,7 @@ from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.writing import WritingScreen
+from fate.tui.widgets.candidates import Candidates
 from tests.fakes import FakeEngine
 from tests.tui.driving import page, press, state, until, until_open, words_on
 
@@ -183,6 +184,21 @@ async def test_a_search_shows_titles_with_all_the_words_as_they_are_typed(game, 
         assert page(app).startswith("An owl")
         await pilot.press("q", "escape")
         await until(lambda: len(titles(app)) == 3)
+
+
+async def test_a_story_with_its_end_has_no_cards_before_the_model_is_there(game, store, monkeypatch):
+    first = game(FakeEngine(reasons=("eos",) * 3))
+    async with first.run_test() as pilot:
+        await until_open(pilot)
+        await press(pilot, "1", then="ended")
+    app = game(opening=None, begin=False, loaded=False)
+    monkeypatch.setattr(app, "_load_engine", lambda: None)
+    async with app.run_test() as pilot:
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.pause()
+        assert not app.screen.query_one(Candidates).display
+        assert "Choose" not in words_on(app)
 
 
 async def test_enter_after_a_search_in_vain_begins_nothing(game, three):

@@ -1,6 +1,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 from textual import events
@@ -8,6 +9,7 @@ from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
 from fate.tui import FateApp
+from fate.tui.messages import Offered
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.passage import PassageScreen
@@ -191,11 +193,33 @@ async def test_once_it_is_chosen_the_page_tells_how_a_passage_was_drawn(game, st
         assert str(drawn.render()) == ""
         await press(pilot, "2")
         taken = next(store.choices()).candidates[1].written.settings
-        assert str(drawn.render()) == f"with {taken.summary()}"
+        await until(lambda: str(drawn.render()) == f"with {taken.summary()}")
         await press(pilot, "u")
         assert str(drawn.render()) == ""
         await press(pilot, "1")
     assert [choice.decision.blind for choice in store.choices() if choice.decision] == [False]  # it had been told
+
+
+async def test_where_it_is_not_told_it_is_not_revealed_either(game, store):
+    app = game()
+    async with app.run_test(size=(40, 12)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        await press(pilot, "u")
+        await press(pilot, "1")
+    assert [choice.decision.blind for choice in store.choices() if choice.decision] == [True]
+
+
+async def test_keys_that_come_at_once_answer_nothing_while_the_story_goes_back(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        turn = writing(app)._turn
+        app.post_message(events.Key("u", "u"))
+        app.post_message(events.Key("1", "1"))
+        await until(lambda: writing(app)._turn is not turn and writing(app)._state == "open")
+    assert [choice.decision and choice.decision.kind for choice in store.choices()] == ["undone", None]
 
 
 async def test_a_passage_by_hand_was_not_drawn(game, store):
@@ -279,7 +303,7 @@ async def test_messages_of_an_offer_come_in_order_and_carry_its_choice(game, sto
     app = game(FakeEngine(delay=0.02))
 
     def watch(message):
-        if type(message).__name__ == "Offered":
+        if isinstance(message, Offered):
             seen.append(message)
 
     async with app.run_test(size=(120, 40), message_hook=watch) as pilot:
@@ -289,6 +313,26 @@ async def test_messages_of_an_offer_come_in_order_and_carry_its_choice(game, sto
     assert [bool(offer.choice) for offer in offers] == [False] * (len(offers) - 1) + [True]
     lengths = [sum(len(row.text) for row in offer.rows) for offer in offers]
     assert lengths == sorted(lengths)
+
+
+async def test_the_next_candidates_come_after_the_key_and_its_decision(game, store):
+    seen = []
+    app = game(FakeEngine(delay=0.01))
+
+    def watch(message):
+        if isinstance(message, Offered):
+            seen.append((message.round, len(decided(store))))
+        elif isinstance(message, events.Key) and message.key == "2":
+            seen.append(("key", len(decided(store))))
+
+    def decided(store):
+        return [choice for choice in store.choices() if choice.decision]
+
+    async with app.run_test(size=(120, 40), message_hook=watch) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+    order = [what for what, _ in groupby(seen)]
+    assert order == [(1, 0), ("key", 0), (2, 1)]
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20), (40, 12)])
@@ -749,7 +793,7 @@ async def test_the_story_is_saved_without_leaving_it(game, tmp_path, monkeypatch
         await until_open(pilot)
         await press(pilot, "1")
         await pilot.press("s", "S")
-        await until(lambda: len(list(tmp_path.glob("*.md")) + list(tmp_path.glob("*.txt"))) == 2)
+        await until(lambda: all(any(f.read_text() for f in tmp_path.glob(f"*.{suffix}")) for suffix in ("md", "txt")))
     assert next(tmp_path.glob("*.md")).read_text().endswith(f"{OPENING}{TEXTS[0]}\n")
 
 

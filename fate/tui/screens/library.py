@@ -18,8 +18,9 @@ from textual.widgets.option_list import Option
 from fate.core.errors import FateError
 from fate.core.story import StoryState, StorySummary
 from fate.core.text import as_shown, harmless
-from fate.tui.commands import DATA, NEW_STORY, SETTINGS
+from fate.tui.commands import DATA, SETTINGS
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
+from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class LibraryScreen(Screen[None]):
 
     CSS_PATH = "library.tcss"
     BINDINGS = [
-        Binding("n", "app.new_story", "New story", id="library.new", tooltip=NEW_STORY),
+        Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
         Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
         Binding("c", "app.data", "Choices", id="library.data", tooltip=DATA),
         Binding("comma", "app.settings", "Settings", id="library.settings", tooltip=SETTINGS),
@@ -130,9 +131,12 @@ class LibraryScreen(Screen[None]):
         if not self.is_current:  # a second key, pressed before the screen could change
             return
         if event.option_id == "new":
-            self.app.action_new_story()
+            self.action_new()
         elif event.option_id:
             self.app.show_story(event.option_id)
+
+    def action_new(self) -> None:
+        self.app.push_screen(OpeningsScreen())
 
     @work
     async def action_rename(self) -> None:

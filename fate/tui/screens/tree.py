@@ -61,8 +61,10 @@ class TreeScreen(Screen[str | None]):
         self._after: dict[str | None, dict[str, list[Branch]]] = defaultdict(lambda: defaultdict(list))
         self._parents: dict[str, str | None] = {}
         self._texts = {OPENING: path.opening}
-        for branch in branches:
+        self._last: dict[str | None, int] = {}  # after each text, the number of the last that was offered there
+        for number, branch in enumerate(branches):
             self._after[branch.parent_id][branch.choice_id].append(branch)
+            self._last[branch.parent_id] = number
             self._parents[branch.id] = branch.parent_id
             self._texts[branch.id] = branch.text
         self._tip: TreeNode[str] | None = None  # where the reader stands
@@ -97,7 +99,7 @@ class TreeScreen(Screen[str | None]):
         """Put a line of play under a node: the choices after a text, after the main one of theirs, and so on."""
         while parent_id in self._after:
             main = self._main(parent_id)
-            for offered in self._after[parent_id].values():
+            for offered in sorted(self._after[parent_id].values(), key=lambda texts: main in texts):
                 for branch in offered:
                     label = self._label(branch, first=branch is offered[0])
                     shown = node.add(label, data=branch.id, allow_expand=False)
@@ -111,10 +113,10 @@ class TreeScreen(Screen[str | None]):
             parent_id = main.id
 
     def _main(self, parent_id: str | None) -> Branch | None:
-        """The text with which the line goes on: the one on the path, else the last that was gone on from."""
+        """The text with which the line goes on: the one on the path, else the one that was gone on from last."""
         offered = [branch for choice in self._after[parent_id].values() for branch in choice]
         on_path = [branch for branch in offered if branch.id in self._on_path]
-        continued = [branch for branch in offered if branch.id in self._after]
+        continued = sorted((b for b in offered if b.id in self._last), key=lambda b: self._last[b.id])
         return next(iter(on_path or continued[-1:]), None)
 
     def _label(self, branch: Branch, *, first: bool) -> Text:

@@ -29,7 +29,7 @@ class WritingScreen(Game):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "why":
             return self.app.config.reasons
-        return self._state != "ended" or action not in OF_CANDIDATES
+        return not self._at_the_end or action not in OF_CANDIDATES
 
     # --- answers ----------------------------------------------------------------------------------
 

@@ -29,8 +29,17 @@ class StoryView(VerticalScroll, can_focus=False):
         if ended:
             parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
-        self.query_one("#drawn", Static).update(f"with {path.written_with.summary()}" if path.written_with else "")
+        self.query_one("#drawn", Static).update("")
         self._to_the_end()
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is room to say how the newest passage was drawn."""
+        return self.query_one("#drawn", Static).display
+
+    def tell(self, settings: SamplerSettings) -> None:
+        """Say so, below the page."""
+        self.query_one("#drawn", Static).update(f"with {settings.summary()}")
 
     def turn_pages(self, by: int) -> None:
         self._reads_the_end = False
@@ -53,5 +62,10 @@ if __name__ == "__main__":
 
     passages = (" Tom touched the wood.", ' "Do not open it," said his sister.\n\n"Why not?" asked Tom.')
     opening = "On the third day Tom and his sister found a door."
-    path = Path("story", "The door", opening, passages, "tip", written_with=SamplerSettings())
-    show(StoryView, lambda story: story.show(path, ended=True))
+    path = Path("story", "The door", opening, passages, "tip")
+
+    def fill(story: StoryView) -> None:
+        story.show(path, ended=True)
+        story.tell(SamplerSettings())
+
+    show(StoryView, fill)
