@@ -122,7 +122,7 @@ class Config(BaseSettings):
         try:
             setattr(new.ranges if above else new, last, value)
         except ValidationError as error:
-            raise ConfigError(error.errors()[0]["msg"].lower()) from error
+            raise ConfigError(_why(error)) from error
         _check_together(new)
         return new
 
@@ -143,6 +143,20 @@ class Config(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
 
+_WHY = {
+    "extra_forbidden": "there is no such setting",
+    "float_parsing": "it must be a number",
+    "int_parsing": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "bool_parsing": "it must be true or false",
+}
+
+
+def _why(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return _WHY.get(first["type"], first["msg"].lower())
+
+
 def config_file() -> Path:
     return paths.home() / "config.toml"
 
@@ -154,9 +168,8 @@ def read_config(**flags: Any) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        why = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].lower()
         raise ConfigError(
-            f"The setting {name} = {first['input']!r} cannot be used: {why} "
+            f"The setting {name} = {first['input']!r} cannot be used: {_why(error)} "
             f"(it comes from a flag, FATE_{name.upper().replace('.', '__')} or {config_file()})."
         ) from error
     except (OSError, ValueError) as error:

@@ -72,7 +72,7 @@ class Plain:
 
     def play(self, playthrough: Playthrough) -> None:
         """Offer and ask until the reader leaves."""
-        self.say(playthrough.path.text, "")
+        self.say("(1, 2 or 3 takes a candidate; ? tells the other answers)", "", playthrough.path.text, "")
         past_the_end = None
         while True:
             path = playthrough.path
@@ -132,9 +132,9 @@ class Plain:
                 return True
             elif answer == "U":
                 if playthrough.redo():
-                    self.say("Said again.", "", playthrough.path.text, "")
+                    self.say("Forth again.", "", playthrough.path.text, "")
                     return True
-                self.say("There is nothing to say again.")
+                self.say("There is nothing to redo.")
             elif answer == "p":
                 playthrough.reveal(choice.id)
                 for candidate in choice.candidates:
@@ -194,4 +194,5 @@ class Plain:
         while answer := self.ask(question):
             if answer.isdecimal() and 1 <= int(answer) <= highest:
                 return answer
+            self.say(f"Type a number from 1 to {highest}, or nothing.")
         return None

@@ -60,10 +60,10 @@ def test_a_setting_that_a_flag_or_a_variable_gives_is_known_as_such(monkeypatch)
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("context", "many", "valid integer"),
+        ("context", "many", "a whole number"),
         ("context", "100", "greater than or equal to 128"),
         ("annotator", "", "at least 1 character"),
-        ("ranges.top_k", ("8", "x"), "valid integer"),
+        ("ranges.top_k", ("8", "x"), "a whole number"),
         ("ranges.temperature", ("1.1", "0.5"), "from low to high"),
         ("ranges.typical_p", ("0.5", "1.5"), "at most 1"),
         ("ranges.coupling", "nan", "between 0 and 1"),

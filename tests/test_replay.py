@@ -100,7 +100,7 @@ def test_a_changed_token_fails_the_command_and_is_named(store, tiny_folders, tmp
     store.close()
     done = run("replay", "--model", str(tiny_folders["gpt2"]), "--db", str(tmp_path / "fate.db"))
     assert done.returncode == 1
-    assert f"step 0 candidate {first.position + 1}: parted after 2 of" in done.stdout
+    assert f"choice 1 candidate {first.position + 1}: parted after 2 of" in done.stdout
     assert done.stdout.count(": identical, ") == 5
 
 

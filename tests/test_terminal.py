@@ -172,4 +172,6 @@ def test_without_a_terminal_it_is_told(tmp_path):
         [FATE, "--db", str(tmp_path / "x.db")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == "fate: The game needs a terminal for its keys, its screen and its errors; start it from one.\n"
+    assert (
+        done.stderr == "fate: The game needs a terminal for its keys, its screen and its errors; start it from one.\n"
+    )

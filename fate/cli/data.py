@@ -169,7 +169,7 @@ def replay(
                 same += result.identical
                 parted += not result.identical
                 broken += not result.identical and result.same_environment
-                print(f"{story_id[:8]} step {choice.step} candidate {result.candidate.position + 1}: {result}")
+                print(f"{story_id[:8]} choice {choice.step + 1} candidate {result.candidate.position + 1}: {result}")
     store.close()
     print(f"{same} candidates identical, {parted} parted, {others} written by another model")
     if broken:

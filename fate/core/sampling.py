@@ -66,10 +66,17 @@ class SamplerSettings:
 
     def summary(self) -> str:
         """The parameters that differ from candidate to candidate, on one short line."""
+        return "t {} k {} typ {} damp {}".format(*self._drawn())
+
+    def spelled_out(self) -> str:
+        """The same with their names."""
+        return "temperature {}, top_k {}, typical_p {}, damp {}".format(*self._drawn())
+
+    def _drawn(self) -> tuple[str, str, str, str]:
         temperature, typical, damp = (
             f"{value:.2f}".removeprefix("0") for value in (self.temperature, self.typical_p, self.muse_damp)
         )
-        return f"t {temperature} k {self.top_k} typ {typical} damp {damp}"
+        return temperature, str(self.top_k), typical, damp
 
 
 def ramp(t: int, damp: float, initial: float, tokens: int) -> float:

@@ -168,7 +168,7 @@ class Batch:
         if self._tokens:
             self._scores = self._engine.decoder.advance(self._tokens)
         uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
-        logprobs, ranked = self._warper(self._scores, self._written)
+        logprobs, ranked = self._warper(self._possible(), self._written)
         columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
         tokens = ranked.gather(-1, columns)
         raw = self._scores.log_softmax(-1).gather(-1, tokens.to(self._scores.device))
@@ -185,6 +185,17 @@ class Batch:
         )
         for i, generation in enumerate(self.generations):
             generation.extend(drawn[i * self._rows_each : (i + 1) * self._rows_each])
+
+    def _possible(self) -> torch.Tensor:
+        """The scores, of which those of end tokens are −inf at first: nobody is offered nothing.
+
+        It is transformers' ``min_new_tokens=1``. No ending is lost by that: a row ends where an end token follows its
+        sentence, so that the story may end here was drawn for before, or a reader wants to go on past its end.
+        """
+        if self._written or not self._engine.eos_ids:
+            return self._scores
+        ends = torch.tensor(sorted(self._engine.eos_ids), device=self._scores.device)
+        return self._scores.index_fill(-1, ends, -torch.inf)
 
     def keep(self, generation: Generation) -> None:
         """Go on with one generation only."""

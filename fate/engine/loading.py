@@ -305,7 +305,7 @@ def _check_memory(
     """Say what a model needs, and raise EngineError where that is more than is free."""
     needed = memory.needed(size, precision, context)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.free()
-    progress(f"needs {memory.gigabytes(needed)} of memory, {memory.gigabytes(free)} free")
+    progress(f"the model needs {memory.gigabytes(needed)} of memory, {memory.gigabytes(free)} free")
     if needed <= free:
         return
     smaller = [

@@ -59,7 +59,7 @@ class FateApp(App[None]):
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
-    COMMANDS = App.COMMANDS | {KeyCommands}
+    COMMANDS = {KeyCommands}
     BINDINGS = [
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave fate at once"),
     ]
@@ -136,6 +136,14 @@ class FateApp(App[None]):
         except FateError as error:
             self.fail(error)
             return []
+
+    def waits(self, story_id: str) -> bool:
+        """Whether candidates wait for an answer where a story stands."""
+        try:
+            return self.store.open_choice(story_id) is not None
+        except FateError as error:
+            self.fail(error)
+            return False
 
     def begin_story(self, opening: str) -> None:
         """Write down a new story and show it."""

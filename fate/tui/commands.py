@@ -11,7 +11,9 @@ from textual.types import IgnoreReturnCallbackType
 SETTINGS = "Settings: model, ranges, theme, keys"
 DATA = "Choices: numbers and plots of all; export"
 
-_EVERYWHERE = {"app.data": DATA, "app.settings": SETTINGS}
+THEME = "Theme: pick another"
+
+_EVERYWHERE = {"app.data": DATA, "app.settings": SETTINGS, "app.change_theme": THEME}
 
 
 class KeyCommands(Provider):

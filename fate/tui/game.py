@@ -50,6 +50,7 @@ class Game(Screen[None]):
         self._asking = False  # another screen is about to come, or there
         self._draft = ""  # a text by hand that could not be kept
         self._leaving = False  # as soon as an answer is kept
+        self._stepped_from: str | None = None  # a text that is marked where it is offered again
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
 
     def compose(self) -> ComposeResult:
@@ -60,6 +61,8 @@ class Game(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        if self._path.ended and self.app.waits(self._path.story_id):
+            self._past_the_end = self._path.tip_id
         self.query_one(StoryView).show(self._path, ended=self._at_the_end)
         self._candidates.display = not self._at_the_end
         self.watch(self.app, "config", self._heed)
@@ -172,6 +175,10 @@ class Game(Screen[None]):
         assert self._playthrough is not None
         self._candidates.show(self._playthrough, message.offer.choice_id, turn.rows)
         if turn.choice and self._state != "deciding":
+            for candidate in turn.choice.candidates:
+                if candidate.id == self._stepped_from:
+                    self._candidates.mark(candidate.position)
+            self._stepped_from = None
             self._enter("open")
             if turn.wish:
                 self._answer(turn.wish)
@@ -233,6 +240,7 @@ class Game(Screen[None]):
     async def _take_step(
         self, playthrough: Playthrough, step: Callable[[Playthrough], bool], impossible: str, before: State
     ) -> None:
+        self._stepped_from = self._path.tip_id
         try:
             moved = await asyncio.to_thread(step, playthrough)
         except FateError as error:

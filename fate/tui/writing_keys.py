@@ -21,7 +21,7 @@ BINDINGS: list[BindingType] = [
     Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
     Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
     Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
-    Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Say again what was undone"),
+    Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Forth again: redo what was undone"),
     Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
     Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
     Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),

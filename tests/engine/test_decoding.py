@@ -58,7 +58,10 @@ def test_a_row_is_what_the_model_the_settings_and_the_seed_say(engine, family, t
         for t, token in enumerate(row.output_ids):
             uniform = stream.random()
             assert row.uniforms[t] == uniform
-            logprobs, ranked = warper(scores[t : t + 1], t)
+            possible = scores[t : t + 1].clone()
+            if t == 0:
+                possible[:, list(engine.eos_ids)] = -torch.inf
+            logprobs, ranked = warper(possible, t)
             column = inverse_cdf(logprobs, torch.tensor([uniform], dtype=torch.float64))
             assert ranked.gather(-1, column).item() == token
             assert row.warped_logprobs[t] == pytest.approx(logprobs.gather(-1, column).item(), abs=1e-4)
@@ -222,6 +225,29 @@ def test_a_row_stops_at_the_end_of_text_and_does_not_show_it(engines, monkeypatc
     assert row.finish_reason == "eos"
     assert row.output_ids[-1] == 0
     assert row.kept == len(row.output_ids) - 1
+
+
+def test_a_row_does_not_end_before_it_has_begun(engine, monkeypatch):
+    """However sure a model is that the text is over."""
+    (end,) = engine.eos_ids
+    decoder = engine.decoder
+    begin, advance = decoder.begin, decoder.advance
+
+    def sure(scores):
+        scores = scores.clone()
+        scores[:, end] += 1000
+        return scores
+
+    def begin_sure(prompts, rows, room):
+        scores, cached = begin(prompts, rows, room)
+        return sure(scores), cached
+
+    monkeypatch.setattr(decoder, "begin", begin_sure)
+    monkeypatch.setattr(decoder, "advance", lambda tokens: sure(advance(tokens)))
+    for row in write(engine, engine.encode(OPENING)).rows:
+        assert row.output_ids[0] != end == row.output_ids[1]
+        assert row.finish_reason == "eos"
+        assert row.logprobs[0] < -900  # which is what the model said of it
 
 
 def test_a_row_ends_where_a_chat_model_goes_on_with_the_persons_words(engines, monkeypatch):

@@ -2,7 +2,7 @@ import tomllib
 from contextlib import asynccontextmanager
 
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.widgets import Input, Static
 
 from fate.config import Config, config_file, read_config
@@ -278,6 +278,20 @@ async def test_a_file_that_cannot_be_written_is_said_and_nothing_changes(store, 
         await pilot.press("enter")
         await until(lambda: "config.toml could not be written" in note(app, "annotator"))
         assert app.config.annotator == "reader"
+
+
+async def test_the_palette_offers_the_same_in_the_same_order_each_time(store):
+    orders = []
+    for _ in range(2):
+        app = app_with(store)
+        async with app.run_test(size=(100, 60)) as pilot:
+            await until_open(pilot)
+            await pilot.press("ctrl+p")
+            await until(lambda app=app: app.screen.query(CommandList).first().option_count > 20)
+            commands = app.screen.query_one(CommandList)
+            orders.append([str(commands.get_option_at_index(n).prompt) for n in range(commands.option_count)])
+    assert orders[0] == orders[1]
+    assert "Take this candidate" in orders[0][0]
 
 
 async def test_the_settings_are_in_the_palette_and_open_once(store):

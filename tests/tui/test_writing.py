@@ -125,6 +125,32 @@ async def test_undo_brings_the_choice_back_as_it_was(game, store):
     assert len(list(store.choices())) == 3  # with the one that was not answered
 
 
+async def test_what_was_taken_before_is_marked_after_an_undo(game, store):
+    app = game()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "3")
+        await press(pilot, "2")
+        for position in (1, 2):
+            await press(pilot, "u")
+            assert [card.has_class("-marked") for card in app.screen.query(CandidateCard)].index(True) == position
+
+
+async def test_candidates_past_an_ending_wait_where_they_were_left(game, store):
+    app = game(FakeEngine(reasons=("eos",) * 3))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1", then="ended")
+        await press(pilot, "r")
+        left = cards(app)
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, LibraryScreen))
+        await pilot.press("enter")
+        await until_open(pilot)
+        assert cards(app) == left
+        assert "the end" not in page(app)
+
+
 async def test_undo_while_candidates_are_written_drops_them(game, store):
     app = game(FakeEngine([" word" * 30] * 3, delay=0.02))
     async with app.run_test(size=(120, 40)) as pilot:
@@ -193,7 +219,7 @@ async def test_once_it_is_chosen_the_page_tells_how_a_passage_was_drawn(game, st
         assert str(drawn.render()) == ""
         await press(pilot, "2")
         taken = next(store.choices()).candidates[1].written.settings
-        await until(lambda: str(drawn.render()) == f"with {taken.summary()}")
+        await until(lambda: str(drawn.render()) == f"drawn with {taken.spelled_out()}")
         await press(pilot, "u")
         assert str(drawn.render()) == ""
         await press(pilot, "1")
@@ -518,7 +544,7 @@ async def test_redo_follows_undo(game, store):
         await press(pilot, "U")
         assert page(app) == OPENING + " Two 1."
         await pilot.press("U")
-        await until(lambda: state(app) == "nothing to say again")
+        await until(lambda: state(app) == "nothing to redo")
 
 
 async def test_writing_pauses_and_goes_on(game, store):

@@ -91,7 +91,7 @@ class WritingScreen(Game):
         self._step(Playthrough.undo, "this is where the story begins")
 
     def action_redo(self) -> None:
-        self._step(Playthrough.redo, "nothing to say again")
+        self._step(Playthrough.redo, "nothing to redo")
 
     @work
     async def action_branches(self) -> None:

@@ -38,6 +38,8 @@ class CandidateCard(VerticalScroll, can_focus=False):
     def mark(self, marked: bool) -> None:
         """The marked card is the one that enter takes."""
         self.set_class(marked, "-marked")
+        if not marked:
+            self.scroll_home(animate=False)
         self._show_title()
 
     def clear(self) -> None:

@@ -39,14 +39,20 @@ class StoryView(VerticalScroll, can_focus=False):
 
     def tell(self, settings: SamplerSettings) -> None:
         """Say so, below the page."""
-        self.query_one("#drawn", Static).update(f"with {settings.summary()}")
+        spelled_out = f"drawn with {settings.spelled_out()}"
+        fits = len(spelled_out) <= self.query_one("#drawn", Static).size.width
+        self.query_one("#drawn", Static).update(spelled_out if fits else f"with {settings.summary()}")
 
     def turn_pages(self, by: int) -> None:
-        self._reads_the_end = False
-        self.scroll_relative(y=by * max(1, self.size.height - 1))
+        rows = by * max(1, self.size.height - 1)
+        self._reads_the_end = self.scroll_target_y + rows >= self.max_scroll_y
+        self.scroll_relative(y=rows)
 
     def on_mouse_scroll_up(self) -> None:
         self._reads_the_end = False
+
+    def on_mouse_scroll_down(self) -> None:
+        self._reads_the_end = self.scroll_target_y >= self.max_scroll_y
 
     def on_resize(self) -> None:
         if self._reads_the_end:
