@@ -19,7 +19,7 @@ PRESSED = [
     *("1", "2", "3", "1", "2", "3", "1", "2", "3", "r", "t", "u", "u", "U", "p", "space", "i", "b", "e", "w", "n"),
     *("up", "down", "left", "right", "enter", "enter", "escape", "escape", "escape", "tab", "question_mark"),
     *("j", "k", "pageup", "pagedown", "home", "end", "comma", "c", "m", "a", "d", "y", "Y", "slash", "x", "q"),
-    *("ctrl+s", "ctrl+p", "backspace", "4", "8", "é", "漢", "0", "f1"),
+    *("s", "S", "ctrl+p", "backspace", "4", "8", "é", "漢", "0", "f1"),
 ]
 
 
