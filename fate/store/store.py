@@ -17,13 +17,13 @@ from sqlalchemy import ColumnElement, text, true
 from sqlmodel import Session, col, func, select
 
 from fate.core import choice as core
-from fate.core.sampling import SamplerSettings
 from fate.core.story import Branch, Path, StoryState, StorySummary, title_of
 from fate.store import tables
 from fate.store.merging import Merged, merge
 from fate.store.opening import WRITES, StoreError, database_path, open_engine, open_to_read, readable_errors
 from fate.store.records import Batch, Record, read_batches
-from fate.store.tensors import pack_inputs, pack_outputs, unpack_inputs, unpack_outputs
+from fate.store.tensors import pack_inputs
+from fate.store.values import candidate_row, choice_value, decisions_on, settings_of
 
 __all__ = ["Store", "StoreError"]
 
@@ -122,7 +122,7 @@ class Store:
                 passages=tuple(candidate.text for candidate in chosen),
                 tip_id=story.tip_id,
                 ended=tip is not None and tip.finish_reason == "eos",
-                written_with=_settings(tip) if tip and tip.origin == "generated" else None,
+                written_with=settings_of(tip) if tip and tip.origin == "generated" else None,
             )
 
     def branches(self, story_id: str) -> list[Branch]:
@@ -172,7 +172,7 @@ class Store:
                 )
             )
             session.flush()
-            session.add_all(_candidate_row(choice.id, candidate) for candidate in choice.candidates)
+            session.add_all(candidate_row(choice.id, candidate) for candidate in choice.candidates)
 
     def reveal(self, choice_id: str) -> None:
         """Note that the parameters of a choice are about to be shown; nothing, where it is not kept yet."""
@@ -232,13 +232,13 @@ class Store:
     def choice(self, choice_id: str) -> core.Choice:
         """A choice by its id, which must be one of this store's."""
         with self._reading() as session:
-            return _choice_value(session, session.get_one(tables.Choice, choice_id))
+            return choice_value(session, session.get_one(tables.Choice, choice_id))
 
     def choice_of(self, candidate_id: str) -> core.Choice:
         """The choice in which a candidate was offered."""
         with self._reading() as session:
             candidate = session.get_one(tables.Candidate, candidate_id)
-            return _choice_value(session, session.get_one(tables.Choice, candidate.choice_id))
+            return choice_value(session, session.get_one(tables.Choice, candidate.choice_id))
 
     def open_choice(self, story_id: str) -> core.Choice | None:
         """The choice that waits where the reader stands: the one that was touched last, if any does."""
@@ -249,7 +249,7 @@ class Store:
                 for row in _choices_at(session, story)
                 if (last := _last_said(session, row.id)) is None or last.kind == "undone"
             ]
-            return _choice_value(session, max(waiting, key=itemgetter(0))[1]) if waiting else None
+            return choice_value(session, max(waiting, key=itemgetter(0))[1]) if waiting else None
 
     def stepped_here(self, story_id: str) -> bool:
         """Whether the reader came over the tree to where they stand, and has said nothing since."""
@@ -266,16 +266,16 @@ class Store:
                 if (last := _last_said(session, row.id)) is not None and last.kind in ("none_good", "tie")
             ]
             if passed and not _stepped_here(session, story):
-                return _choice_value(session, max(passed, key=itemgetter(0))[1])
+                return choice_value(session, max(passed, key=itemgetter(0))[1])
             if story.tip_id is None:
                 return None
             tip = session.get_one(tables.Candidate, story.tip_id)
-            return _choice_value(session, session.get_one(tables.Choice, tip.choice_id))
+            return choice_value(session, session.get_one(tables.Choice, tip.choice_id))
 
     def said(self, choice: core.Choice) -> list[core.Decision]:
         """All that was said of a choice while the story was played, in the order of time."""
         with self._reading() as session:
-            return _said(session, choice.id, review=False)
+            return decisions_on(session, choice.id, review=False)
 
     def choices(self, story_id: str | None = None) -> Iterator[core.Choice]:
         """Every choice that was ever offered, or those of one story, in the order of time; one in memory at once."""
@@ -357,13 +357,13 @@ class Store:
 
 
 def _stepped_here(session: Session, story: tables.Story) -> bool:
-    said = session.exec(
+    latest = session.exec(
         select(func.max(col(tables.Decision.created_at)))
         .join(tables.Choice, col(tables.Choice.id) == tables.Decision.choice_id)
         .where(tables.Choice.story_id == story.id)
         .where(col(tables.Decision.review).is_(False))
     ).one()
-    return said is None or story.played_at > said  # a decision moves the story at its own time
+    return latest is None or story.played_at > latest  # a decision moves the story at its own time
 
 
 def _new_id() -> str:
@@ -402,106 +402,3 @@ def _last_said(session: Session, choice_id: str) -> tables.Decision | None:
         .order_by(col(tables.Decision.created_at).desc(), col(tables.Decision.id).desc())
         .limit(1)
     ).first()
-
-
-def _said(session: Session, choice_id: str, *, review: bool = True) -> list[core.Decision]:
-    """All that was said of a choice, in the order of time; with or without reviews."""
-    return [
-        core.Decision(
-            kind=row.kind,  # type: ignore[arg-type]  # the column is text
-            candidate_id=row.candidate_id,
-            milliseconds=row.milliseconds,
-            annotator=name,
-            blind=row.blind,
-            review=row.review,
-            reason=reason,  # type: ignore[arg-type]  # like the kind
-        )
-        for row, name, reason in session.exec(
-            select(tables.Decision, tables.Annotator.name, tables.Reason.word)
-            .join(tables.Annotator, col(tables.Annotator.id) == tables.Decision.annotator_id)
-            .join(tables.Reason, col(tables.Reason.decision_id) == tables.Decision.id, isouter=True)
-            .where(tables.Decision.choice_id == choice_id)
-            .where(true() if review else col(tables.Decision.review).is_(False))
-            .order_by(col(tables.Decision.created_at), col(tables.Decision.id))
-        )
-    ]
-
-
-def _standing(session: Session, choice_id: str) -> tuple[core.Decision, ...]:
-    """The latest decision of each annotator, in the order of time."""
-    latest: dict[str, core.Decision] = {}
-    for decision in _said(session, choice_id):
-        latest.pop(decision.annotator, None)
-        latest[decision.annotator] = decision
-    return tuple(latest.values())
-
-
-def _candidate_row(choice_id: str, candidate: core.Candidate) -> tables.Candidate:
-    written = candidate.written
-    return tables.Candidate(
-        id=candidate.id,
-        choice_id=choice_id,
-        origin="generated",
-        slot=candidate.slot,
-        position=candidate.position,
-        text=written.text,
-        **asdict(written.settings),
-        shown=candidate.shown,
-        policy=candidate.policy,
-        log_density=candidate.log_density,
-        seed=written.seed,
-        output_tensors=pack_outputs(
-            written.output_ids,
-            uniforms=written.uniforms,
-            logprobs=written.logprobs,
-            warped_logprobs=written.warped_logprobs,
-        ),
-        kept=written.kept,
-        finish_reason=written.finish_reason,
-        milliseconds=written.milliseconds,
-    )
-
-
-def _settings(row: tables.Candidate) -> SamplerSettings:
-    return SamplerSettings(**{name: getattr(row, name) for name in SamplerSettings.__dataclass_fields__})
-
-
-def _candidate_value(row: tables.Candidate) -> core.Candidate:
-    """A candidate that a model wrote, of which nothing is null."""
-    fields = row.model_dump()
-    tensors = unpack_outputs(fields["output_tensors"])
-    written = core.Continuation(
-        settings=_settings(row),
-        seed=fields["seed"],
-        text=row.text,
-        output_ids=tuple(int(token) for token in tensors["output_ids"]),
-        kept=fields["kept"],
-        uniforms=tensors["uniforms"],
-        logprobs=tensors["logprobs"],
-        warped_logprobs=tensors["warped_logprobs"],
-        finish_reason=fields["finish_reason"],
-        milliseconds=fields["milliseconds"],
-    )
-    own = {name: fields[name] for name in ("id", "slot", "position", "shown", "policy", "log_density")}
-    return core.Candidate(**own, written=written)
-
-
-def _choice_value(session: Session, row: tables.Choice) -> core.Choice:
-    candidates = session.exec(
-        select(tables.Candidate).where(tables.Candidate.choice_id == row.id).order_by(col(tables.Candidate.position))
-    ).all()
-    model = session.get_one(tables.Model, row.model_id)
-    return core.Choice(
-        id=row.id,
-        story_id=row.story_id,
-        parent_id=row.parent_id,
-        step=row.step,
-        prompt=row.prompt,
-        prompt_ids=unpack_inputs(row.input_tensors),
-        cached_tokens=row.cached_tokens,
-        model=core.ModelInfo(**{name: getattr(model, name) for name in core.ModelInfo.__dataclass_fields__}),
-        candidates=tuple(_candidate_value(c) for c in candidates if c.origin == "generated"),
-        by_hand=tuple(core.ByHand(c.id, c.text, c.draft_id) for c in candidates if c.origin != "generated"),
-        decisions=_standing(session, row.id),
-        revealed=row.revealed,
-    )

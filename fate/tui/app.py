@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from textual import events, work
-from textual.app import App
+from textual import work
 from textual.binding import Binding
 from textual.reactive import var
 from textual.screen import Screen
@@ -19,11 +16,9 @@ from fate.config import Config, save
 from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
 from fate.core.story import StorySummary
-from fate.core.text import as_shown, harmless
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
-from fate.tui.clipboard import hand_over, passed_on
 from fate.tui.commands import KeyCommands
 from fate.tui.keymap import check_keymap
 from fate.tui.loading import load_in_background
@@ -37,7 +32,7 @@ from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
-from fate.tui.widgets.too_small import LEAST, TooSmall
+from fate.tui.terminal import TerminalApp
 
 if TYPE_CHECKING:
     from fate.engine import Engine
@@ -46,7 +41,7 @@ if TYPE_CHECKING:
 _OF_THE_MODEL = ("model", "context", "precision", "device", "chat")  # settings that count once it is loaded anew
 
 
-class FateApp(App[None]):
+class FateApp(TerminalApp):
     """A library of stories, and the story being written.
 
     Args:
@@ -224,41 +219,6 @@ class FateApp(App[None]):
             self.notify(f"Not saved: {error}", severity="error", markup=False)
         else:
             self.notify(f"Saved as {file.resolve()}", markup=False)
-
-    def notify(self, message: str, **options: Any) -> None:
-        super().notify(as_shown(message), **options)
-
-    def copy(self, what: str, text: str) -> None:
-        """Give a text to the clipboard, and tell the reader so."""
-        self.copy_to_clipboard(harmless(text))
-        words = len(text.split())
-        self.notify(f"Copied {what}, {words:,} {'word' if words == 1 else 'words'}.", markup=False)
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """As Textual does, and through multiplexers, and with the programs of this machine."""
-        super().copy_to_clipboard(text)
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(passed_on(text, os.environ))
-            self.run_worker(partial(hand_over, text, os.environ), thread=True)
-
-    # --- a terminal that is too small -------------------------------------------------------------
-
-    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
-        """As Textual does, with a cover that waits for the terminal to become too small."""
-        pushed = super().push_screen(*args, **kwargs)
-        self.screen.mount(TooSmall())
-        return pushed
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width < LEAST.width or event.size.height < LEAST.height, "-too-small")
-
-    async def on_event(self, event: events.Event) -> None:
-        """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
-        if isinstance(event, events.Paste):
-            event.text = harmless("\n".join(event.text.splitlines()))
-        leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
-        if leaves or not (isinstance(event, events.InputEvent | events.Paste) and self.has_class("-too-small")):
-            await super().on_event(event)
 
     # --- settings ---------------------------------------------------------------------------------
 

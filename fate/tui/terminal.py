@@ -1,0 +1,53 @@
+"""What every app owes the terminal that it runs in."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+from textual import events
+from textual.app import App
+
+from fate.core.text import as_shown, harmless
+from fate.tui.clipboard import hand_over, passed_on
+from fate.tui.widgets.too_small import LEAST, TooSmall
+
+
+class TerminalApp(App[None]):
+    """Shows and copies texts that cannot steer the terminal, and covers itself where that is too small."""
+
+    def notify(self, message: str, **options: Any) -> None:
+        super().notify(as_shown(message), **options)
+
+    def copy(self, what: str, text: str) -> None:
+        """Give a text to the clipboard, and tell the reader so."""
+        self.copy_to_clipboard(harmless(text))
+        words = len(text.split())
+        self.notify(f"Copied {what}, {words:,} {'word' if words == 1 else 'words'}.", markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """As Textual does, and through multiplexers, and with the programs of this machine."""
+        super().copy_to_clipboard(text)
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(passed_on(text, os.environ))
+            self.run_worker(partial(hand_over, text, os.environ), thread=True)
+
+    # --- a terminal that is too small -------------------------------------------------------------
+
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """As Textual does, with a cover that waits for the terminal to become too small."""
+        pushed = super().push_screen(*args, **kwargs)
+        self.screen.mount(TooSmall())
+        return pushed
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < LEAST.width or event.size.height < LEAST.height, "-too-small")
+
+    async def on_event(self, event: events.Event) -> None:
+        """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
+        if isinstance(event, events.Paste):
+            event.text = harmless("\n".join(event.text.splitlines()))
+        leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
+        if leaves or not (isinstance(event, events.InputEvent | events.Paste) and self.has_class("-too-small")):
+            await super().on_event(event)
