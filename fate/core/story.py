@@ -20,12 +20,14 @@ class StorySummary:
     id: str
     title: str
     steps: int  # choices on the reader's path
+    words: int  # in the opening and the passages of that path
     played_at: datetime  # UTC
     state: StoryState = "active"
 
     @property
     def length(self) -> str:
-        return "1 choice" if self.steps == 1 else f"{self.steps} choices"
+        words = "1 word" if self.words == 1 else f"{self.words:,} words"
+        return f"{'1 choice' if self.steps == 1 else f'{self.steps:,} choices'}, {words}"
 
 
 @dataclass(frozen=True, slots=True)

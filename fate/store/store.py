@@ -44,6 +44,23 @@ _PATH = text(
 )
 
 
+# Passages and words after the opening, of each story as the reader has it; a word follows on a space or a line break.
+_LENGTHS = text(
+    """
+    WITH RECURSIVE path (story_id, choice_id, text) AS (
+        SELECT story.id, choice_id, text FROM story JOIN candidate ON candidate.id = story.tip_id
+        UNION ALL
+        SELECT path.story_id, parent.choice_id, parent.text
+        FROM path
+        JOIN choice ON choice.id = path.choice_id
+        JOIN candidate parent ON parent.id = choice.parent_id
+    ), spaced AS (SELECT story_id, replace(text, char(10) || char(10), ' ') AS text FROM path)
+    SELECT story_id, count(*), sum(length(text) - length(replace(replace(text, ' ', ''), char(10), '')))
+    FROM spaced GROUP BY story_id
+    """
+)
+
+
 class Store:
     """One SQLite file, ``file``. Every method that writes is one transaction, on disk when it returns.
 
@@ -75,14 +92,7 @@ class Store:
     def stories(self) -> list[StorySummary]:
         """All stories that were not deleted, the last played first."""
         with self._reading() as session:
-            steps = {
-                candidate_id: step + 1
-                for candidate_id, step in session.exec(
-                    select(tables.Candidate.id, tables.Choice.step)
-                    .join(tables.Choice, col(tables.Choice.id) == tables.Candidate.choice_id)
-                    .join(tables.Story, col(tables.Story.tip_id) == tables.Candidate.id)
-                )
-            }
+            lengths = {story_id: (steps, words) for story_id, steps, words in session.connection().execute(_LENGTHS)}
             stories = session.exec(
                 select(tables.Story).where(tables.Story.state != "deleted").order_by(col(tables.Story.played_at).desc())
             )
@@ -90,11 +100,13 @@ class Store:
                 StorySummary(
                     s.id,
                     s.title,
-                    steps.get(s.tip_id or "", 0),
+                    steps,
+                    len(s.opening.split()) + words,
                     datetime.fromisoformat(s.played_at),
                     s.state,  # type: ignore[arg-type]  # the column is text
                 )
                 for s in stories
+                for steps, words in [lengths.get(s.id, (0, 0))]
             ]
 
     def rename(self, story_id: str, title: str) -> None:

@@ -79,7 +79,8 @@ def test_choosing_moves_the_reader_past_the_candidate(store):
     assert path.passages == (first.candidates[1].written.text, second.candidates[0].written.text)
     assert path.tip_id == "b0"
     assert not path.ended
-    assert store.stories()[0].steps == 2
+    (listed,) = store.stories()
+    assert (listed.steps, listed.words) == (2, len(store.path(listed.id).text.split()))
 
 
 def test_a_story_that_its_model_ended_says_so(store):

@@ -220,6 +220,8 @@ async def test_once_it_is_chosen_the_page_tells_how_a_passage_was_drawn(game, st
         await press(pilot, "2")
         taken = next(store.choices()).candidates[1].written.settings
         await until(lambda: str(drawn.render()) == f"drawn with {taken.spelled_out()}")
+        await pilot.resize_terminal(50, 30)
+        await until(lambda: str(drawn.render()) == f"with {taken.summary()}")
         await press(pilot, "u")
         assert str(drawn.render()) == ""
         await press(pilot, "1")

@@ -16,6 +16,7 @@ class StoryView(VerticalScroll, can_focus=False):
     """A story's text in a measured line; the newest passage stands out in bold, with its parameters below."""
 
     _reads_the_end = True  # rather than what was scrolled to
+    _told: SamplerSettings | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="page", markup=False)
@@ -29,7 +30,7 @@ class StoryView(VerticalScroll, can_focus=False):
         if ended:
             parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
-        self.query_one("#drawn", Static).update("")
+        self.tell(None)
         self._to_the_end()
 
     @property
@@ -37,11 +38,15 @@ class StoryView(VerticalScroll, can_focus=False):
         """Whether there is room to say how the newest passage was drawn."""
         return self.query_one("#drawn", Static).display
 
-    def tell(self, settings: SamplerSettings) -> None:
-        """Say so, below the page."""
-        spelled_out = f"drawn with {settings.spelled_out()}"
-        fits = len(spelled_out) <= self.query_one("#drawn", Static).size.width
-        self.query_one("#drawn", Static).update(spelled_out if fits else f"with {settings.summary()}")
+    def tell(self, settings: SamplerSettings | None) -> None:
+        """Say so, below the page: spelled out, if that fits a line."""
+        self._told = settings
+        drawn, said = self.query_one("#drawn", Static), ""
+        if settings is not None:
+            said = f"drawn with {settings.spelled_out()}"
+            if len(said) > drawn.size.width:
+                said = f"with {settings.summary()}"
+        drawn.update(said)
 
     def turn_pages(self, by: int) -> None:
         rows = by * max(1, self.size.height - 1)
@@ -55,6 +60,7 @@ class StoryView(VerticalScroll, can_focus=False):
         self._reads_the_end = self.scroll_target_y >= self.max_scroll_y
 
     def on_resize(self) -> None:
+        self.call_after_refresh(lambda: self.tell(self._told))
         if self._reads_the_end:
             self._to_the_end()
 
