@@ -73,7 +73,8 @@ class Plain:
     def play(self, playthrough: Playthrough) -> None:
         """Offer and ask until the reader leaves."""
         self.say("(1, 2 or 3 takes a candidate; ? tells the other answers)", "", playthrough.path.text, "")
-        past_the_end = None
+        path = playthrough.path
+        past_the_end = path.tip_id if playthrough.store.open_choice(path.story_id) else None
         while True:
             path = playthrough.path
             if path.ended and path.tip_id != past_the_end:

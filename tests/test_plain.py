@@ -49,6 +49,16 @@ def test_reroll_and_undo_are_the_same_as_on_the_screen(store):
     assert decisions(store) == ["undone", "undone", None, None]  # two that were not answered
 
 
+def test_candidates_past_an_ending_wait_where_they_were_left(store):
+    engine = FakeEngine(reasons=("eos",) * 3)
+    game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), store.new_story(OPENING), rng=Random(0))
+    for answers in ("1\nr\nq\n", "q\n"):
+        out = io.StringIO()
+        Plain(io.StringIO(answers), out).play(game)
+    assert "The end. r" not in out.getvalue()
+    assert "Choice 2 > " in out.getvalue()
+
+
 def test_what_was_undone_is_said_again(store):
     said, path = play(store, "U\n2\nu\nU\nq\n")
     assert said.count("There is nothing to redo.") == 1

@@ -10,7 +10,9 @@ training and measured at the end. Training continues from the last checkpoint in
 The model is transformers' Llama. Hidden matrices learn with Muon (Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon/), the embedding and the norms with AdamW; the learning
 rate is flat and falls linearly to zero at the end (Hägele et al., 2024, arXiv:2405.18392), so that a
-run can be lengthened from a checkpoint that has not begun to fall.
+run can be lengthened from a checkpoint that has not begun to fall. What is written is a running mean of
+the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
+seen so far, writes the model as it is.
 """
 
 from __future__ import annotations
@@ -76,6 +78,7 @@ class Recipe:
     lr_muon: float = 0.02  # 0: no Muon, AdamW for all
     lr_adamw: float = 0.003
     weight_decay: float = 0.01
+    horizon: int = 400  # steps that the mean of the weights looks back
     seed: int = 0
 
     @property
@@ -230,12 +233,14 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = new_model(recipe, tokenizer).to(device)
     steppers = optimizers(model, recipe)
+    mean = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     file, step, spent = work / "checkpoint.pt", 0, 0.0
     if file.exists():
         state = torch.load(file, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(steppers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        mean = state["mean"]
         step, spent = state["step"], state["seconds"]
         print(f"resumed at step {step}", flush=True)
 
@@ -255,6 +260,9 @@ def train(
                 group["lr"] = group["peak"] * recipe.rate(step)
             optimizer.step()
             optimizer.zero_grad()
+        with torch.no_grad():
+            for name, weights in model.named_parameters():
+                mean[name].lerp_(weights, max(1 / recipe.horizon, 1 / (step + 1)))
         value = loss.item()
         running = value if step == first else 0.98 * running + 0.02 * value
         step += 1
@@ -270,6 +278,7 @@ def train(
             mark = time.monotonic()
             state = {
                 "model": model.state_dict(),
+                "mean": mean,
                 "optimizers": [o.state_dict() for o in steppers],
                 "step": step,
                 "seconds": spent + mark - began,
@@ -278,6 +287,9 @@ def train(
             # The checkpoint before the learning rate falls is kept: a longer run can start from it.
             if recipe.rate(step) == 1.0:
                 save_checkpoint(work / "flat.pt", state)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            weights.copy_(mean[name])
     return model, spent + time.monotonic() - began
 
 
