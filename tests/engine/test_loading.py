@@ -133,7 +133,7 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers_and_a_smaller_precisi
     monkeypatch.setattr(memory, "free", lambda: memory.needed(size, "bfloat16", 500))
     said = sentence(folder, context=500)
     assert re.search(
-        r"needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said
+        r"the model needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said
     ), said
     assert load(str(folder), context=500, precision="bfloat16").info.precision == "bfloat16"
     monkeypatch.setattr(memory, "free", lambda: 1000)
@@ -155,7 +155,7 @@ def test_progress_is_told_in_order(tiny_folders):
     told = []
     load(str(tiny_folders["gpt2"]), progress=told.append)
     needs = told.pop(1)
-    assert re.fullmatch(r"needs 0\.\d GB of memory, [\d.]+ GB free", needs)
+    assert re.fullmatch(r"the model needs 0\.\d GB of memory, [\d.]+ GB free", needs)
     assert told == ["reading the tokenizer", "reading the weights", "trying it", "taking fingerprints"]
 
 
