@@ -133,7 +133,7 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers_and_a_smaller_precisi
     monkeypatch.setattr(memory, "free", lambda: memory.needed(size, "bfloat16", 500))
     said = sentence(folder, context=500)
     assert re.search(
-        r"the model needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said
+        r"needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said
     ), said
     assert load(str(folder), context=500, precision="bfloat16").info.precision == "bfloat16"
     monkeypatch.setattr(memory, "free", lambda: 1000)
