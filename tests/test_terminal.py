@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from fate.engine import load
+from fate.openings import openings
 from fate.store import Store
 from tests.terminal import FATE, Terminal
 
@@ -92,16 +93,24 @@ def test_the_story_is_there_before_torch(never_imported, tmp_path):
         terminal.wait_for("kept a lantern in her")
 
 
-def test_the_first_frame_is_there_before_the_app_is_imported(never_imported, tmp_path):
-    never_imported("textual")
+def test_the_first_frame_is_there_before_the_database(never_imported, tmp_path):
+    never_imported("sqlalchemy")
     with Terminal("play", OPENING, home=tmp_path) as terminal:
-        terminal.wait_for("fate: opening the book")
+        terminal.wait_for("opening the book")
+
+
+def test_keys_pressed_at_the_first_frame_are_for_the_screen_that_follows(tmp_path):
+    with Terminal("play", home=tmp_path) as terminal:
+        terminal.wait_for("opening the book")
+        terminal.press("\x1b[B\r")  # down and enter: the second opening
+        terminal.wait_for("choice 1")
+        assert openings()[1].text[:30] in terminal.text
 
 
 def test_a_start_that_fails_leaves_the_terminal_as_it_was(tmp_path):
     (tmp_path / "fate.db").write_text("spilled coffee" * 1000)
     with Terminal(home=tmp_path) as terminal:
-        terminal.process.expect(r"\x1b\[\?1049lfate: [^\x1b]* is not a fate database")
+        terminal.process.expect(r"\x1b\[\?1049l[^\n]*fate: [^\x1b]* is not a fate database")
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_a_failure(tmp_path):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,15 +68,13 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
         raise FateError("The game needs a terminal for its keys, its screen and its errors; start it from one.")
     if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    with nullcontext() if in_a_browser else _curtain():
-        from fate.store import Store
-        from fate.tui import FateApp
+    from fate.tui import FateApp
 
-        store = Store(config.db)
-        game = FateApp(config, store, begin=begin, opening=opening)
+    game = FateApp(config, begin=begin, opening=opening)
     game.run()
-    store.close()
-    _back_up(store)
+    if game.opened is not None:
+        game.opened.close()
+        _back_up(game.opened)
     if game.failure:
         raise FateError(game.failure)
     sys.exit(game.return_code)
@@ -106,17 +102,6 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
     lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
     store.close()
     _back_up(store)
-
-
-@contextmanager
-def _curtain() -> Iterator[None]:
-    """Something to see at once where the app will be, which takes the better part of a second to import."""
-    print("\x1b[?1049h\x1b[2J\x1b[H fate: opening the book", end="", flush=True)
-    try:
-        yield
-    except BaseException:
-        print("\x1b[?1049l", end="", flush=True)
-        raise
 
 
 def _back_up(store: Store) -> None:

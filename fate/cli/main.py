@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def _show_version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command; anything the reader can mend is one sentence and exit status 1."""
+    gc.set_threshold(50_000)  # nothing that is imported is garbage; looking for it would hold up the first frame
     try:
         app()
     except FateError as error:

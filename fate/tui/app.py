@@ -1,4 +1,4 @@
-"""The app: it shows the first screen, then loads the model behind it."""
+"""The app: it shows a frame, then opens the book of stories behind it, then loads the model behind that."""
 
 from __future__ import annotations
 
@@ -7,35 +7,33 @@ import threading
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from textual import work
+from textual import events, work
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.reactive import var
 from textual.screen import Screen
+from textual.theme import Theme
+from textual.widgets import Static
 
 from fate.config import Config, save
-from fate.core.choice import Candidate, Choice
 from fate.core.errors import FateError
-from fate.core.story import StorySummary
-from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
-from fate.store import Store
+from fate.tui import screens
 from fate.tui.commands import KeyCommands
 from fate.tui.keymap import check_keymap
 from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.saving import write_story
-from fate.tui.screens.data import DataScreen
-from fate.tui.screens.keys import KeysScreen
-from fate.tui.screens.library import LibraryScreen
-from fate.tui.screens.openings import OpeningsScreen
-from fate.tui.screens.settings import SettingsScreen
-from fate.tui.screens.what_if import WhatIfScreen
-from fate.tui.screens.writing import WritingScreen
 from fate.tui.terminal import TerminalApp
+from fate.tui.widgets.bar import Bar
 
 if TYPE_CHECKING:
+    from fate.core.choice import Candidate, Choice
+    from fate.core.story import StorySummary
     from fate.engine import Engine
+    from fate.playthrough import Playthrough
+    from fate.store import Store
 
 
 _OF_THE_MODEL = ("model", "context", "precision", "device", "chat")  # settings that count once it is loaded anew
@@ -45,6 +43,7 @@ class FateApp(TerminalApp):
     """A library of stories, and the story being written.
 
     Args:
+        store: a database that is already open; by default that of ``config.db`` is opened behind the first frame.
         begin: start at a new story rather than at the library.
         opening: the new story's opening; None lets the reader choose one.
         engine: a model that is already loaded; by default ``config.model`` is loaded in the background.
@@ -67,7 +66,7 @@ class FateApp(TerminalApp):
     def __init__(
         self,
         config: Config,
-        store: Store,
+        store: Store | None = None,
         *,
         begin: bool = False,
         opening: str | None = None,
@@ -75,42 +74,82 @@ class FateApp(TerminalApp):
     ) -> None:
         super().__init__()
         self.set_reactive(FateApp.config, config)
-        self.store = store
+        self.opened = store
         self.set_reactive(FateApp.engine, engine)
         self.engine_in_use = threading.Lock()
         self.failure: str | None = None  # why the app had to stop
         self.left: str | None = None  # the story that the library is to mark
         self.wanted: Config | None = None  # settings with another model, which is being loaded
         self._loading = 0  # how many models are
+        self._early: list[events.Event] | None = None if store else []  # see on_event
         self._games: WeakSet[Playthrough] = WeakSet()
         self._begin = begin
         self._opening = opening
 
+    def compose(self) -> ComposeResult:
+        yield Bar("fate")
+        yield Static("opening the book", id="curtain")
+
     def on_mount(self) -> None:
         try:
-            self._dress()
+            self._put_on_theme()
+        except FateError as error:
+            self.fail(error)
+        else:
+            self.theme_changed_signal.subscribe(self, self._remember_theme)
+            if self.opened:
+                self._open_book()
+            else:
+                self.call_after_refresh(self._open_book)  # what this imports would be half a second of nothing to see
+
+    def _open_book(self) -> None:
+        """Show the stories, or the one that is wanted."""
+        try:
+            self._give_keys()
+            if self.opened is None:
+                from fate.store import Store
+
+                self.opened = Store(self.config.db)
         except FateError as error:
             self.fail(error)
             return
         stories = self.stories()
         if self.failure:
             return
-        self._told_theme = self.theme
-        self.theme_changed_signal.subscribe(
-            self, lambda theme: remember(theme=theme.name) if theme.name != self._told_theme else None
-        )
-        self.push_screen(LibraryScreen())
+        self.push_screen(screens.LibraryScreen())
         if self._opening is not None:
             self.begin_story(self._opening)
         elif self._begin or not stories:
-            self.push_screen(OpeningsScreen())
+            self.push_screen(screens.OpeningsScreen())
+        self.call_after_refresh(self._let_in)
         if self.engine is None:
             self.call_after_refresh(self._load_engine)
 
-    def _dress(self) -> None:
-        """Put on the theme and the keys of the settings. Raises FateError for those that there are not."""
+    async def on_event(self, event: events.Event) -> None:
+        """As ever, but what is typed before there is a screen for it waits for that screen."""
+        if self._early is not None and isinstance(event, events.InputEvent | events.Paste):
+            self._early.append(event)
+        else:
+            await super().on_event(event)
+
+    def _let_in(self) -> None:
+        early, self._early = self._early or [], None
+        for event in early:
+            self.post_message(event)
+
+    @property
+    def store(self) -> Store:
+        """The database, once it is open."""
+        assert self.opened is not None
+        return self.opened
+
+    def _give_keys(self) -> None:
+        """Bind the keys of the settings. Raises FateError for those that there are not."""
         check_keymap(self.config.keymap)
         self.set_keymap(self.config.keymap)
+
+    def _put_on_theme(self) -> None:
+        """Put on the theme of the settings, or the one picked last. Raises FateError for one that there is not."""
         theme = self.config.theme or remembered().get("theme", "")
         if self.config.theme and theme not in self.available_themes:
             raise FateError(f"There is no theme {theme!r}; choose among {', '.join(sorted(self.available_themes))}.")
@@ -119,6 +158,10 @@ class FateApp(TerminalApp):
         self._told_theme = theme  # what was put on here was not picked
         if theme in self.available_themes:
             self.theme = theme
+
+    def _remember_theme(self, theme: Theme) -> None:
+        if theme.name != self._told_theme:
+            remember(theme=theme.name)
 
     @property
     def _has_16_colours(self) -> bool:
@@ -147,7 +190,7 @@ class FateApp(TerminalApp):
         except FateError as error:
             self.tell_not_kept(error)
         else:
-            if isinstance(self.screen, OpeningsScreen):  # which stays, with what was typed, where nothing was kept
+            if isinstance(self.screen, screens.OpeningsScreen):  # it stays, with what was typed, if nothing was kept
                 self.pop_screen()
             self.show_story(story_id)
 
@@ -156,14 +199,14 @@ class FateApp(TerminalApp):
 
     def show_story(self, story_id: str) -> None:
         try:
-            self.push_screen(WritingScreen(self.store.path(story_id)))
+            self.push_screen(screens.WritingScreen(self.store.path(story_id)))
             self.left = story_id
         except FateError as error:
             self.fail(error)
 
     def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
         """Show a candidate under other settings, if the model that wrote it is loaded and not at work."""
-        writing = next(s for s in reversed(self.screen_stack) if isinstance(s, WritingScreen))
+        writing = next(s for s in reversed(self.screen_stack) if isinstance(s, screens.WritingScreen))
         if not writing.is_at_rest:
             self.notify("Ask once the candidates are complete.")
         elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
@@ -180,7 +223,7 @@ class FateApp(TerminalApp):
         except FateError as error:
             self.tell_not_kept(error)
         else:
-            self.push_screen(WhatIfScreen(choice, candidate))
+            self.push_screen(screens.WhatIfScreen(choice, candidate))
 
     def fail(self, error: FateError) -> None:
         """End the app, and let the command line say why."""
@@ -189,6 +232,8 @@ class FateApp(TerminalApp):
 
     def playthrough(self, story_id: str) -> Playthrough:
         """A story ready to be played, once the engine is there."""
+        from fate.playthrough import Playthrough
+
         assert self.engine is not None
         policy = UniformPolicy(self.config.ranges.settings_ranges())
         game = Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
@@ -196,14 +241,14 @@ class FateApp(TerminalApp):
         return game
 
     def action_keys(self) -> None:
-        if not isinstance(self.screen, KeysScreen):
-            self.push_screen(KeysScreen(self.screen.active_bindings.values()))
+        if not isinstance(self.screen, screens.KeysScreen):
+            self.push_screen(screens.KeysScreen(self.screen.active_bindings.values()))
 
     def action_data(self) -> None:
-        self._open(DataScreen)
+        self._open(screens.DataScreen)
 
     def action_settings(self) -> None:
-        self._open(SettingsScreen)
+        self._open(screens.SettingsScreen)
 
     def _open(self, screen: type[Screen[None]]) -> None:
         """Show a screen, unless it is open already, if only below another."""
@@ -238,8 +283,10 @@ class FateApp(TerminalApp):
         value = config.value(name)
         save(name, None if value in ("", {}) else value)
         self.config = config
-        if name in ("theme", "keymap"):
-            self._dress()
+        if name == "theme":
+            self._put_on_theme()
+        elif name == "keymap":
+            self._give_keys()
 
     def watch_config(self) -> None:
         for game in self._games:

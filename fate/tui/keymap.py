@@ -11,6 +11,7 @@ from textual.dom import DOMNode
 from textual.keys import Keys
 
 from fate.core.errors import FateError
+from fate.tui import screens
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super"}
 
@@ -18,6 +19,8 @@ _MODIFIERS = {"ctrl", "shift", "alt", "super"}
 @cache
 def bindings() -> dict[str, Binding]:
     """Every binding of the screens by its id, which begins with the screen's name; its keys are divided by commas."""
+    for name in screens.MODULES:
+        getattr(screens, name)  # a binding is known once its screen is imported
     classes, found = [DOMNode], {}
     for cls in classes:
         classes += cls.__subclasses__()

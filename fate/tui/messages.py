@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from fate.config import Config
-from fate.core.choice import Continuation
 from fate.core.errors import FateError
-from fate.playthrough import Offer
 
 if TYPE_CHECKING:
+    from fate.core.choice import Continuation
     from fate.engine import Engine
-
+    from fate.playthrough import Offer
 
 REPAINT = 0.05  # seconds between two messages about streaming text
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import count
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
-from fate.core.story import Path
+if TYPE_CHECKING:
+    from fate.core.story import Path
 
 _LONGEST = 60  # letters of a file's name; four bytes each, and the number after them, are what every disk takes
 
