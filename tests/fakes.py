@@ -16,6 +16,7 @@ TEXTS = (
     ' "Who is there?" asked Anna, but nobody answered her.',
     " Far away a bell rang three times, and then it was still.",
 )
+NUMBERED = (" One {n}.", " Two {n}.", " Three {n}.")  # no two choices have the same
 
 
 class FakeEngine:

@@ -1,4 +1,4 @@
-"""Ways to wait for what the screen shows."""
+"""Ways to wait for what the screen shows, and to see what was kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from textual.widgets import Static
 
+from fate.store import Store, StoreError
 from fate.tui import turn
 from fate.tui.screens.writing import WritingScreen
 from fate.tui.widgets.candidate_card import CandidateCard
@@ -63,3 +64,12 @@ def state(app) -> str:
 def words_on(app) -> str:
     """All that the screen shows, with single spaces."""
     return " ".join("\n".join(strip.text for strip in app.screen._compositor.render_strips()).split())
+
+
+def decisions(store: Store):
+    return [choice.decision.kind if choice.decision else None for choice in store.choices()]
+
+
+def failing(*_, **__):
+    """What a method of the store is replaced with."""
+    raise StoreError("The disk is full.")

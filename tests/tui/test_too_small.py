@@ -1,5 +1,6 @@
 import pytest
 from textual.widgets import Input, TextArea
+from textual.widgets._toast import Toast
 
 from fate.tui.screens.data import DataScreen
 from fate.tui.screens.keys import KeysScreen
@@ -98,3 +99,13 @@ async def test_the_key_that_leaves_at_once_still_leaves(game):
     async with app.run_test(size=(8, 3)) as pilot:
         await pilot.press("ctrl+q")
         await until(lambda: not app.is_running)
+
+
+@pytest.mark.parametrize("size", [(40, 12), (80, 24)])
+async def test_a_notification_covers_no_more_than_its_words_need(game, size):
+    app = game()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_open(pilot)
+        app.notify("Copied the story, 1,203 words.")
+        await until(lambda: len(app.screen.query(Toast)) == 1)
+        await settled(lambda: app.screen.query_one(Toast).region.size, (size[0], 1))

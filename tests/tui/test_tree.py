@@ -1,11 +1,9 @@
 from textual.widgets import Tree
 
 from fate.tui.screens.tree import TreeScreen
-from tests.fakes import FakeEngine
+from tests.fakes import NUMBERED, FakeEngine
 from tests.tui.conftest import OPENING
 from tests.tui.driving import cards, page, press, until, until_open, words_on
-
-NUMBERED = [" One {n}.", " Two {n}.", " Three {n}."]
 
 
 def lines(app):

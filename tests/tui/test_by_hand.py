@@ -1,0 +1,115 @@
+"""Passages that the reader wrote or edited."""
+
+from textual import events
+from textual.widgets import Static, TextArea
+
+from fate.store import Store, StoreError
+from fate.tui.screens.passage import PassageScreen
+from fate.tui.screens.writing import WritingScreen
+from tests.fakes import NUMBERED, FakeEngine
+from tests.tui.conftest import OPENING
+from tests.tui.driving import decisions, page, press, until, until_open, writing
+
+
+async def test_a_passage_by_hand_was_not_drawn(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1")
+        await pilot.press("w", *"so")
+        await press(pilot, "enter")
+        assert str(app.screen.query_one("#drawn", Static).render()) == ""
+
+
+async def test_a_candidate_is_edited_before_it_is_taken(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await pilot.press("right", "e")
+        assert app.screen.query_one(TextArea).text == "Two 1."
+        await pilot.press("backspace", ",", "space", "t", "o", "o", ".")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " Two 1, too."
+    (choice, _) = store.choices()
+    assert choice.decision.kind == "edited"
+    assert choice.by_hand[0].draft_id == choice.candidates[1].id
+
+
+async def test_a_passage_of_ones_own_may_have_paragraphs_and_be_given_up(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "x", "escape")
+        assert decisions(store) == [None]
+        await pilot.press("w", "backspace", "A", "ctrl+j", "ctrl+j", "B")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " A\n\nB"
+        assert decisions(store) == ["written", None]
+
+
+async def test_an_empty_passage_is_not_taken(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "enter", "1", "enter")
+        await until(lambda: decisions(store) == ["written", None])
+    assert store.path(store.stories()[0].id).text == OPENING + " 1"
+
+
+async def test_letters_and_enter_in_one_go_are_one_passage(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, PassageScreen))
+        for letter in "So it was.":
+            app.post_message(events.Key(letter, letter))
+        app.post_message(events.Key("enter", "\r"))
+        await until(lambda: store.path(store.stories()[0].id).passages)
+        assert store.path(store.stories()[0].id).passages == (" So it was.",)
+
+
+async def test_what_was_typed_before_escape_is_there_again(game, store):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for before in ("", "So"):
+            await pilot.press("w")
+            await until(lambda: isinstance(app.screen, PassageScreen))
+            assert app.screen.query_one(TextArea).text == before
+            await pilot.press("S", "o", "escape") if not before else await pilot.press("escape")
+            await until(lambda: isinstance(app.screen, WritingScreen))
+
+
+async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
+    app = game(FakeEngine(["\n\nA new day.", " Two.", " Three."]))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("e")
+        await pilot.pause(0.2)
+        await press(pilot, "enter")
+        assert page(app) == OPENING + "\n\nA new day."
+        await pilot.press("e", "!")
+        await press(pilot, "enter")
+        assert page(app) == OPENING + "\n\nA new day.\n\nA new day.!"
+    assert decisions(store) == ["chosen", "edited", None]
+
+
+async def test_words_that_could_not_be_kept_come_back(game, store, monkeypatch):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+
+        def full(self, choice, decision, by_hand=None):
+            raise StoreError("The disk is full.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "decide", full)
+            await pilot.press("w", *"Mine", "enter")
+            await until(lambda: writing(app)._state == "open" and writing(app)._draft)
+        await pilot.press("w")
+        await until(lambda: not isinstance(app.screen, WritingScreen))
+        assert app.screen.query_one(TextArea).text == "Mine"
+        await press(pilot, "enter")
+        assert page(app) == OPENING + " Mine"
+        assert writing(app)._draft == ""
