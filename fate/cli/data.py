@@ -117,7 +117,8 @@ def stats(context: typer.Context, db: Database = None) -> None:
     store = Store(existing(settings(context, db=db).db), writes=False)
     found = count(store)
     store.close()
-    print(f"{found.stories:,} stories, {found.choices:,} choices, {found.candidates:,} candidates")
+    stories = f"{found.stories:,} {'story' if found.stories == 1 else 'stories'}"
+    print(f"{stories}, {found.choices:,} choices, {found.candidates:,} candidates")
     print(f"decisions: {_counted(found.decisions)}; by {_counted(found.annotators)}")
     if found.reading_seconds is not None:
         print(f"median time to choose: {found.reading_seconds:.1f} s")

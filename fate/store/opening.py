@@ -20,7 +20,8 @@ from sqlmodel import create_engine
 from fate.core.errors import FateError
 from fate.store.backup import back_up, backups
 
-HEAD = "0003"  # the newest revision in migrations/versions
+REVISIONS = ("0001", "0002", "0003")  # in migrations/versions
+HEAD = REVISIONS[-1]
 
 # Execution option of connections that are about to write: they take the write lock at once, so that
 # two processes wait for each other instead of failing halfway.
@@ -104,9 +105,13 @@ def _revision(path: Path) -> str | None:
         if "alembic_version" not in tables:
             raise StoreError(f"{path} is not a fate database; name another file with --db.")
         ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall() or [(None,)]
-        if revision is not None and revision > HEAD:
+        if revision is None:
+            return None
+        if revision in REVISIONS:
+            return str(revision)
+        if revision > HEAD:
             raise StoreError(f"{path} was written by a newer fate (schema {revision}); install that one to open it.")
-        return str(revision)
+        raise StoreError(f"{path} is not a fate database, or no longer; {_way_back(path)}.")
 
 
 @contextmanager

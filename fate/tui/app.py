@@ -132,10 +132,13 @@ class FateApp(TerminalApp):
         else:
             await super().on_event(event)
 
-    def _let_in(self) -> None:
-        early, self._early = self._early or [], None
-        for event in early:
-            self.post_message(event)
+    async def _let_in(self) -> None:
+        """Let what was typed early have its effect, one key after the other: a key may open what the next is for."""
+        if self._early:
+            await super().on_event(self._early.pop(0))
+            self.call_after_refresh(self._let_in)
+        else:
+            self._early = None
 
     @property
     def store(self) -> Store:
@@ -161,6 +164,7 @@ class FateApp(TerminalApp):
 
     def _remember_theme(self, theme: Theme) -> None:
         if theme.name != self._told_theme:
+            self._told_theme = ""
             remember(theme=theme.name)
 
     @property

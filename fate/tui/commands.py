@@ -27,17 +27,20 @@ class KeyCommands(Provider):
         matcher = self.matcher(query)
         for words, command in self._commands():
             if (score := matcher.match(words)) > 0:
-                yield Hit(score, matcher.highlight(words), command)
+                named = words.lower().startswith(query.lower())  # comes before letters that stand anywhere
+                yield Hit(score + 1000 * named, matcher.highlight(words), command)
 
     def _commands(self) -> Iterator[tuple[str, IgnoreReturnCallbackType]]:
         named = set()
         for node, binding, enabled, tooltip in self.screen.active_bindings.values():
-            words = tooltip or binding.description
             if enabled and binding.id and binding.action not in named:
                 named.add(binding.action)
-                # Candidates differ only in their number.
-                place = f" ({binding.key})" if binding.key.isdecimal() else ""
-                yield f"{words}{place}", partial(self.app.run_action, binding.action, node)
+                name = binding.description
+                if name == "Choose":
+                    name += f" {binding.key}"  # candidates differ only in their number
+                said = tooltip.lower().startswith(name.lower())
+                words = tooltip if said else f"{name}: {tooltip[:1].lower()}{tooltip[1:]}"
+                yield words, partial(self.app.run_action, binding.action, node)
         for action, words in _EVERYWHERE.items():
             if action not in named:
                 yield words, partial(self.app.run_action, action)

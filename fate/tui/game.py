@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual import work
 from textual.app import ComposeResult
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 State = Literal["loading", "writing", "paused", "open", "deciding", "ended", "failed"]
 
 
+class _Step(NamedTuple):
+    """A move between decisions, and what is said where it cannot be made."""
+
+    take: Callable[[Playthrough], bool]
+    impossible: str
+
+
 class Game(Screen[None]):
     """The story so far over its candidates; every answer is on disk before the screen moves on."""
 
@@ -48,7 +56,8 @@ class Game(Screen[None]):
         self._state: State = "loading"
         self._turn = Turn()
         self._asking = False  # another screen is about to come, or there
-        self._draft = ""  # a text by hand that could not be kept
+        self._draft = ""  # a passage of one's own that is not in the story
+        self._steps: deque[_Step] = deque()  # back or forth, to be taken one after the other
         self._leaving = False  # as soon as an answer is kept
         self._stepped_from: str | None = None  # a text that is marked where it is offered again
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
@@ -188,7 +197,7 @@ class Game(Screen[None]):
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._turn.number:
             if self._turn.wish:
-                self._keep_draft(self._turn.wish.text)
+                self._keep_draft(self._turn.wish)
             self._turn.wish, self._leaving = None, False
             self._enter("failed")
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
@@ -222,7 +231,7 @@ class Game(Screen[None]):
         except FateError as error:
             self.app.tell_not_kept(error)
             self._turn.wish, self._leaving = None, False
-            self._keep_draft(answer.text)
+            self._keep_draft(answer)
             self._enter("open")
         else:
             if answer.kind == "written":
@@ -231,32 +240,47 @@ class Game(Screen[None]):
 
     def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
         """Move back or forth between decisions; until that is done, no key answers the candidates."""
-        if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
+        if self._playthrough is None or self._turn.wish:
+            return
+        if self._state != "deciding":
             before = self._state
             self._enter("deciding")
-            self._take_step(self._playthrough, step, impossible, before)
+            self._steps.append(_Step(step, impossible))
+            self._take_steps(self._playthrough, before)
+        elif self._steps:
+            self._steps.append(_Step(step, impossible))
 
     @work(group="decide")
-    async def _take_step(
-        self, playthrough: Playthrough, step: Callable[[Playthrough], bool], impossible: str, before: State
-    ) -> None:
-        self._stepped_from = self._path.tip_id
-        try:
-            moved = await asyncio.to_thread(step, playthrough)
-        except FateError as error:
-            self.app.tell_not_kept(error)
-            moved = None
+    async def _take_steps(self, playthrough: Playthrough, before: State) -> None:
+        moved, refused = False, ""
+        while self._steps:
+            step, came_from = self._steps[0], playthrough.path.tip_id
+            try:
+                possible = await asyncio.to_thread(step.take, playthrough)
+            except FateError as error:
+                self.app.tell_not_kept(error)
+                self._steps.clear()
+                break
+            refused = "" if possible else step.impossible
+            if possible:
+                moved, self._stepped_from = True, came_from
+            self._steps.popleft()
         if moved:
             self._go_on()
         elif self._leaving:
             self.app.pop_screen()
         else:
             self._enter("open" if self._turn.choice else before)
-            if moved is False:
-                self.query_one(Bar).say(impossible)
+        if refused:
+            self.query_one(Bar).mention(refused)
 
-    def _keep_draft(self, words: str) -> None:
+    def _keep_draft(self, answer: Answer) -> None:
         """What was written by hand is not lost with the candidates that it was to answer."""
-        if words:
-            self._draft = words
-            self.notify("Your words are not in the story; w brings them back.", severity="warning")
+        if not answer.text:
+            return
+        if answer.kind == "edited":
+            self._turn.edits[answer.position] = answer.text
+        else:
+            self._draft = answer.text
+        key = "e" if answer.kind == "edited" else "w"
+        self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")

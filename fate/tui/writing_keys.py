@@ -17,12 +17,12 @@ BINDINGS: list[BindingType] = [
     Binding("left,up", "move(-1)", "Previous", show=False, id="writing.previous", tooltip="One card back"),
     Binding("right,down", "move(1)", "Next", show=False, id="writing.next", tooltip="One card on"),
     Binding("enter", "take", "Take", show=False, id="writing.take", tooltip="Take the marked candidate"),
-    Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good: three others"),
+    Binding("r", "reroll", "Reroll", id="writing.reroll", tooltip="None is good, three others"),
     Binding("question_mark", "app.keys", "Keys", id="writing.keys", tooltip="Show what every key does"),
     Binding("q", "leave", "Leave", id="writing.leave", tooltip="Back to the library; all is kept"),
     Binding("u", "undo", "Undo", id="writing.undo", tooltip="Back to the choice before"),
-    Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Forth again: redo what was undone"),
-    Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All alike: keep that, and three others"),
+    Binding("U", "redo", "Redo", show=False, id="writing.redo", tooltip="Forth again to what was undone"),
+    Binding("t", "tie", "Tie", show=False, id="writing.tie", tooltip="All are alike, three others"),
     Binding("e", "edit", "Edit", id="writing.edit", tooltip="Take the marked candidate in your own words"),
     Binding("w", "write", "Write", id="writing.write", tooltip="Write the next passage yourself"),
     Binding("b", "branches", "Tree", id="writing.branches", tooltip="All that was ever offered, as a tree"),
@@ -38,13 +38,22 @@ BINDINGS: list[BindingType] = [
     Binding("Y", "copy_marked", "Copy", show=False, id="writing.copy-marked", tooltip="Copy the marked candidate"),
     Binding("comma", "app.settings", "Settings", show=False, id="writing.settings", tooltip=SETTINGS),
     *(
-        Binding(str(key), f"why({n})", word, show=False, id=f"writing.why-{word}", tooltip=f"Why the last: {word}")
+        Binding(
+            str(key),
+            f"why({n})",
+            word,
+            show=False,
+            id=f"writing.why-{word}",
+            tooltip=f"{word.capitalize()}: why the last was taken",
+        )
         for n, (key, word) in enumerate(enumerate(REASONS, FIRST_KEY))
     ),
     Binding("pageup", "scroll_story(-1)", "Scroll up", show=False, id="writing.up", tooltip="Read further up"),
     Binding("pagedown", "scroll_story(1)", "Scroll down", show=False, id="writing.down", tooltip="Read on below"),
-    Binding("k", "scroll_card(-1)", "Card up", show=False, id="writing.card-up", tooltip="Marked card: up"),
-    Binding("j", "scroll_card(1)", "Card down", show=False, id="writing.card-down", tooltip="Marked card: down"),
+    Binding("k", "scroll_card(-1)", "Card up", show=False, id="writing.card-up", tooltip="The marked card, further up"),
+    Binding(
+        "j", "scroll_card(1)", "Card down", show=False, id="writing.card-down", tooltip="The marked card, further down"
+    ),
 ]
 
 # Actions for which there are no candidates once a story has its end.

@@ -86,13 +86,17 @@ def test_a_database_of_another_program_is_refused(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["other.db"]
 
 
-def test_a_database_of_a_newer_fate_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [("9999", r"was written by a newer fate \(schema 9999\)"), ("0000", "is not a fate database, or no longer")],
+)
+def test_a_database_of_another_schema_is_refused_and_stays_as_it_is(version, why, tmp_path):
     Store(tmp_path / "fate.db").close()
     with closing(sqlite3.connect(tmp_path / "fate.db", isolation_level=None)) as db:
-        db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.execute("UPDATE alembic_version SET version_num = ?", (version,))
         db.execute("PRAGMA journal_mode=DELETE")
     before = (tmp_path / "fate.db").read_bytes()
-    with pytest.raises(StoreError, match=r"written by a newer fate \(schema 9999\)"):
+    with pytest.raises(StoreError, match=why):
         Store(tmp_path / "fate.db")
     assert (tmp_path / "fate.db").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["fate.db"]

@@ -81,6 +81,31 @@ async def test_what_was_typed_before_escape_is_there_again(game, store):
             await until(lambda: isinstance(app.screen, WritingScreen))
 
 
+async def test_an_edit_that_was_given_up_waits_for_its_candidate_and_for_no_other_passage(game):
+    app = game(FakeEngine(NUMBERED))
+
+    async def offered_by(key):
+        await pilot.press(key)
+        await until(lambda: isinstance(app.screen, PassageScreen))
+        return app.screen.query_one(TextArea).text
+
+    async def leave():
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        assert await offered_by("e") == "One 1."
+        await pilot.press("S", "o")
+        await leave()
+        assert await offered_by("e") == "One 1.So"
+        await leave()
+        assert await offered_by("w") == ""
+        await leave()
+        await press(pilot, "2")
+        assert await offered_by("e") == "One 2."
+
+
 async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
     app = game(FakeEngine(["\n\nA new day.", " Two.", " Three."]))
     async with app.run_test(size=(80, 24)) as pilot:

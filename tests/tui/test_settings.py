@@ -7,6 +7,8 @@ from textual.widgets import Input, Static
 
 from fate.config import Config, config_file, read_config
 from fate.tui import FateApp
+from fate.tui.commands import KeyCommands
+from fate.tui.memory import remembered
 from fate.tui.messages import EngineReady
 from fate.tui.screens.data import DataScreen
 from fate.tui.screens.settings import SettingsScreen
@@ -76,7 +78,7 @@ async def test_what_keys_do_stands_in_the_command_palette(store):
     app = app_with(store)
     async with app.run_test(size=(100, 40)) as pilot:
         await until_open(pilot)
-        await command(pilot, "candidate into the story (3")
+        await command(pilot, "choose 3")
         await until(lambda: not isinstance(app.screen, CommandPalette) and writing(app)._turn.number == 2)
         assert page(app).endswith("and then it was still.")
 
@@ -220,6 +222,15 @@ async def test_keys_theme_and_blindness_change_at_once(store):
         assert again.theme == "ansi-dark"
 
 
+async def test_the_theme_that_was_picked_last_is_remembered_also_if_it_was_the_first(store):
+    for picked in (["nord"], ["dracula", "nord"]):
+        app = app_with(store)
+        async with app.run_test():
+            for app.theme in picked:
+                await until(lambda picked=app.theme: remembered().get("theme") == picked)
+    assert remembered() == {"theme": "nord"}
+
+
 async def test_a_flag_or_a_variable_wins_and_that_is_said(store, monkeypatch):
     monkeypatch.setenv("FATE_CONTEXT", "512")
     app = FateApp(read_config(model="fake"), store, begin=True, opening=OPENING, engine=FakeEngine())
@@ -289,9 +300,19 @@ async def test_the_palette_begins_with_what_keys_do_here_and_has_nothing_of_the_
         await until(lambda: app.screen.query(CommandList).first().option_count > 20)
         commands = app.screen.query_one(CommandList)
         offered = [str(commands.get_option_at_index(n).prompt) for n in range(commands.option_count)]
-    assert "Take this candidate" in offered[0]
-    assert not [words for words in offered if "Screenshot" in words or words.startswith(("Keys", "Quit", "Maximize"))]
+    assert offered[0].startswith("Choose 1")
+    assert not [words for words in offered if "Screenshot" in words or words.startswith(("Show keys", "Maximize"))]
     assert any("Theme" in words for words in offered)
+
+
+async def test_the_palette_finds_a_command_by_the_name_that_its_key_has(store):
+    app = app_with(store)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until_open(pilot)
+        palette = KeyCommands(app.screen)
+        for name in ("Tie", "Edit", "Undo", "Redo", "Reroll", "Pause", "Cut", "Tree", "Parameters", "Keys", "Theme"):
+            first = max([hit async for hit in palette.search(name.lower())], key=lambda hit: hit.score)
+            assert str(first.text).startswith(name)
 
 
 async def test_the_settings_are_in_the_palette_and_open_once(store):

@@ -93,7 +93,22 @@ async def test_undo_at_the_opening_does_not_disturb_what_is_being_written(game, 
         assert cards(app) == ["One 1.", "Two 1.", "Three 1."]
 
 
-async def test_redo_follows_undo(game, store):
+async def test_each_of_several_undos_at_once_is_one_step_back(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        for key in "123":
+            await press(pilot, key)
+        for _ in range(2):
+            app.post_message(events.Key("u", "u"))
+        await until(lambda: page(app) == OPENING + " One 1.")
+        for _ in range(2):
+            app.post_message(events.Key("U", "U"))
+        await until(lambda: page(app) == OPENING + " One 1. Two 2. Three 3.")
+    assert decisions(store) == ["chosen", "chosen", "chosen", None]
+
+
+async def test_redo_follows_undo(game, store, monkeypatch):
     app = game(FakeEngine(NUMBERED))
     async with app.run_test(size=(120, 40)) as pilot:
         await until_open(pilot)
@@ -101,8 +116,10 @@ async def test_redo_follows_undo(game, store):
         await press(pilot, "u")
         await press(pilot, "U")
         assert page(app) == OPENING + " Two 1."
+        monkeypatch.setattr("fate.tui.widgets.bar._READ", 0.3)
         await pilot.press("U")
         await until(lambda: state(app) == "nothing to redo")
+        await until(lambda: state(app) == "choice 2 · which one?")
 
 
 async def test_a_tie_that_did_not_lead_here_is_not_undone(game, store):

@@ -49,8 +49,12 @@ class TreeScreen(Screen[str | None]):
     BINDINGS = [
         Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
         Binding("i", "what_if", "What if", id="tree.what-if", tooltip="This text under other settings"),
-        Binding("k", "scroll_whole(-1)", "Text up", show=False, id="tree.text-up", tooltip="The whole text: up"),
-        Binding("j", "scroll_whole(1)", "Text down", show=False, id="tree.text-down", tooltip="The whole text: down"),
+        Binding(
+            "k", "scroll_whole(-1)", "Text up", show=False, id="tree.text-up", tooltip="The whole text, further up"
+        ),
+        Binding(
+            "j", "scroll_whole(1)", "Text down", show=False, id="tree.text-down", tooltip="The whole text, further down"
+        ),
         Binding("y", "copy", "Copy", show=False, id="tree.copy", tooltip="Copy this text"),
         Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
     ]
@@ -140,7 +144,7 @@ class TreeScreen(Screen[str | None]):
             return
         candidate = next((c for c in choice.candidates if c.id == node.data), None)
         if candidate is None:
-            self.query_one(Bar).say("written by hand, not drawn")
+            self.query_one(Bar).mention("written by hand, not drawn")
         else:
             self.app.show_what_if(choice, candidate)
 

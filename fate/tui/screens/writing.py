@@ -58,10 +58,11 @@ class WritingScreen(Game):
 
     def action_edit(self) -> None:
         if self._state == "open":
-            text = harmless(self._turn.rows[self._candidates.marked].text.strip())
+            marked = self._candidates.marked
+            text = self._turn.edits.get(marked) or harmless(self._turn.rows[marked].text.strip())
             self._ask_for_words("edited", PassageScreen("In your own words", text))
         elif self._state in ("writing", "paused"):
-            self.query_one(Bar).say("edit once they are complete")
+            self.query_one(Bar).mention("edit once they are complete")
 
     def action_write(self) -> None:
         if self._turn.rows and self._state in ("writing", "paused", "open") and not self._turn.wish:
@@ -77,9 +78,9 @@ class WritingScreen(Game):
         finally:
             self._asking = False
         if words is None:
-            self._keep_draft(screen.changed)
+            self._keep_draft(turn.answer(kind, position, screen.changed))
         elif not (self._turn is turn and self._give(kind, position, words)):
-            self._keep_draft(words)
+            self._keep_draft(turn.answer(kind, position, words))
 
     def action_why(self, which: int) -> None:
         if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
@@ -154,6 +155,6 @@ class WritingScreen(Game):
         if self._turn.choice and self._state == "open":
             self.app.show_what_if(self._turn.choice, self._turn.choice.candidates[self._candidates.marked])
         elif self._state in ("writing", "paused"):
-            self.query_one(Bar).say("ask once they are complete")
+            self.query_one(Bar).mention("ask once they are complete")
         elif self._state == "ended":
-            self.query_one(Bar).say("b, and ask about any text there")
+            self.query_one(Bar).mention("b, and ask about any text there")
