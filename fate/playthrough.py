@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from fate.core.choice import EXPLAINED, ByHand, Candidate, Choice, Continuation, Decision, DecisionKind, Reason
+from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings
 from fate.core.story import Path, continued
 from fate.core.text import harmless
@@ -326,6 +327,11 @@ class Playthrough:
         rng = Random(f"{self._key} {self._offered[origin]} {origin}")
         draws = tuple(self.policy.draw(rng, CANDIDATES))
         room = max(draw.settings.max_new_tokens for draw in draws)
+        if room > self.engine.context // 2:
+            raise FateError(
+                f"The model reads and writes {self.engine.context} tokens at most, which leaves no room for a story "
+                f"beside max_new_tokens = {room}; lower that to {self.engine.context // 2} at most."
+            )
         return _Plan(
             prompt_ids=self.engine.window(ids, room),
             draws=draws,

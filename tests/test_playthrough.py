@@ -3,6 +3,7 @@ from random import Random
 
 import pytest
 
+from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
@@ -45,6 +46,11 @@ def test_the_same_seed_plays_the_same(store):
     one, two, three = (offered(playing(store, seed=seed)) for seed in (5, 5, 6))
     assert [c.written for c in one.candidates] == [c.written for c in two.candidates]
     assert [c.written for c in one.candidates] != [c.written for c in three.candidates]
+
+
+def test_a_model_with_no_room_for_a_story_beside_what_it_is_to_write_says_so(store):
+    with pytest.raises(FateError, match=r"96 tokens at most, .* beside max_new_tokens = 56; lower that to 48 at most"):
+        offered(playing(store, FakeEngine(context=96)))
 
 
 def test_dropped_offers_are_not_kept(store):

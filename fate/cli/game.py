@@ -77,6 +77,9 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
         _back_up(game.opened)
     if game.failure:
         raise FateError(game.failure)
+    if game.is_loading:  # in code of PyTorch, which would abort the program where Python ends below it
+        sys.stdout.flush()
+        os._exit(game.return_code or 0)
     sys.exit(game.return_code)
 
 

@@ -20,7 +20,7 @@ from fate.core.errors import FateError
 from fate.policy import UniformPolicy
 from fate.tui import screens
 from fate.tui.commands import KeyCommands
-from fate.tui.keymap import check_keymap
+from fate.tui.keymap import check_keymap, key_of
 from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
@@ -80,6 +80,7 @@ class FateApp(TerminalApp):
         self.failure: str | None = None  # why the app had to stop
         self.left: str | None = None  # the story that the library is to mark
         self.wanted: Config | None = None  # settings with another model, which is being loaded
+        self.drafts: dict[str, str] = {}  # words by hand that are in no story: by story, or by candidate that they edit
         self._loading = 0  # how many models are
         self._early: list[events.Event] | None = None if store else []  # see on_event
         self._games: WeakSet[Playthrough] = WeakSet()
@@ -145,6 +146,14 @@ class FateApp(TerminalApp):
         """The database, once it is open."""
         assert self.opened is not None
         return self.opened
+
+    def key(self, name: str) -> str:
+        """The key that a binding has in the settings, as it is written for a reader."""
+        return key_of(name, self.config.keymap)
+
+    @property
+    def is_loading(self) -> bool:
+        return self._loading > 0
 
     def _give_keys(self) -> None:
         """Bind the keys of the settings. Raises FateError for those that there are not."""
@@ -215,6 +224,9 @@ class FateApp(TerminalApp):
             self.notify("Ask once the candidates are complete.")
         elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
             self.notify(f"{choice.model.name} wrote this; load that model in the settings to ask.", markup=False)
+        elif choice.model.id != self.engine.info.id:  # every text would part, and not by what is asked
+            ran = f"{choice.model.precision} on {choice.model.device}, with {choice.model.threads} threads"
+            self.notify(f"The model ran otherwise when it wrote this ({ran}); load it so to ask.", markup=False)
         elif len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > self.engine.context:
             self.notify("This was written after more than the model may read now; raise context.", markup=False)
         else:

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from fate.config import Config
-from fate.core.choice import Choice, DecisionKind
+from fate.core.choice import REASONS, Choice, DecisionKind
 from fate.core.errors import FateError
 from fate.core.story import Path
 from fate.playthrough import Answer, Playthrough
@@ -56,7 +56,6 @@ class Game(Screen[None]):
         self._state: State = "loading"
         self._turn = Turn()
         self._asking = False  # another screen is about to come, or there
-        self._draft = ""  # a passage of one's own that is not in the story
         self._steps: deque[_Step] = deque()  # back or forth, to be taken one after the other
         self._leaving = False  # as soon as an answer is kept
         self._stepped_from: str | None = None  # a text that is marked where it is offered again
@@ -72,7 +71,7 @@ class Game(Screen[None]):
     def on_mount(self) -> None:
         if self._path.ended and self.app.waits(self._path.story_id):
             self._past_the_end = self._path.tip_id
-        self.query_one(StoryView).show(self._path, ended=self._at_the_end)
+        self._show_page()
         self._candidates.display = not self._at_the_end
         self.watch(self.app, "config", self._heed)
         self.watch(self.app, "doing", self._say_doing)
@@ -127,8 +126,8 @@ class Game(Screen[None]):
         self.workers.cancel_group(self, "offer")
         self._turn = Turn(self._turn.number + 1)
         self._path = self._playthrough.path
-        self.query_one(StoryView).show(self._path, ended=self._at_the_end)
-        self.query_one(Why).ask(self._playthrough)
+        self._show_page()
+        self.query_one(Why).ask(self._playthrough, [self.app.key(f"writing.why-{word}") for word in REASONS])
         self._candidates.clear()
         self._candidates.parameters = not self.app.config.blind
         self._tell_how_it_was_drawn(self._playthrough, self._path)
@@ -138,6 +137,13 @@ class Game(Screen[None]):
         self._candidates.mark(0)
         self._enter("writing")
         self._ghostwriter.write(self._playthrough, self._turn)
+
+    def _show_page(self) -> None:
+        at_the_end = ""
+        if self._at_the_end:
+            on, back, away = (self.app.key(f"writing.{name}") for name in ("reroll", "undo", "leave"))
+            at_the_end = f"{on} writes on · {back} goes back · {away} leaves"
+        self.query_one(StoryView).show(self._path, at_the_end)
 
     @work(group="told", exclusive=True)
     async def _tell_how_it_was_drawn(self, playthrough: Playthrough, path: Path) -> None:
@@ -155,11 +161,11 @@ class Game(Screen[None]):
         choice = f"choice {len(self._path.passages) + 1}"
         said: dict[State, str] = {
             "writing": f"{choice} · writing …",
-            "paused": f"{choice} · paused, space goes on",
+            "paused": f"{choice} · paused, {self.app.key('writing.pause')} goes on",
             "open": f"{choice} · which one?",
             "deciding": f"{choice} · keeping it …",
             "ended": "the end",
-            "failed": "stopped · r tries again",
+            "failed": f"stopped · {self.app.key('writing.reroll')} tries again",
         }
         self.query_one(Bar).say(said[state])
         self._candidates.display = state != "ended"
@@ -197,7 +203,7 @@ class Game(Screen[None]):
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._turn.number:
             if self._turn.wish:
-                self._keep_draft(self._turn.wish)
+                self._keep_draft(self._turn, self._turn.wish)
             self._turn.wish, self._leaving = None, False
             self._enter("failed")
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
@@ -231,11 +237,10 @@ class Game(Screen[None]):
         except FateError as error:
             self.app.tell_not_kept(error)
             self._turn.wish, self._leaving = None, False
-            self._keep_draft(answer)
+            self._keep_draft(self._turn, answer)
             self._enter("open")
         else:
-            if answer.kind == "written":
-                self._draft = ""
+            self.app.drafts.pop(self._owner(self._turn, answer.kind, answer.position), None)
             self._go_on()
 
     def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
@@ -274,13 +279,13 @@ class Game(Screen[None]):
         if refused:
             self.query_one(Bar).mention(refused)
 
-    def _keep_draft(self, answer: Answer) -> None:
+    def _owner(self, turn: Turn, kind: DecisionKind, position: int) -> str:
+        """Whose draft words by hand are: a candidate's, if they are an edit of it, or else the story's."""
+        return turn.choice.candidates[position].id if kind == "edited" and turn.choice else self._path.story_id
+
+    def _keep_draft(self, turn: Turn, answer: Answer) -> None:
         """What was written by hand is not lost with the candidates that it was to answer."""
-        if not answer.text:
-            return
-        if answer.kind == "edited":
-            self._turn.edits[answer.position] = answer.text
-        else:
-            self._draft = answer.text
-        key = "e" if answer.kind == "edited" else "w"
-        self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")
+        if answer.text:
+            self.app.drafts[self._owner(turn, answer.kind, answer.position)] = answer.text
+            key = self.app.key("writing.edit" if answer.kind == "edited" else "writing.write")
+            self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")

@@ -8,11 +8,14 @@ from functools import cache
 
 from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys
+from textual.keys import Keys, format_key
 
 from fate.core.errors import FateError
 from fate.tui import screens
 
+# Keys that Textual answers first: in every screen, and where there is something to move about in.
+_FRAMEWORKS = {"ctrl+p", "ctrl+c", "tab", "shift+tab"}
+_MOVES = {"up", "down", "left", "right", "home", "end", "pageup", "pagedown", "enter"}
 _MODIFIERS = {"ctrl", "shift", "alt", "super"}
 
 
@@ -30,6 +33,11 @@ def bindings() -> dict[str, Binding]:
     return found
 
 
+def key_of(name: str, keymap: Mapping[str, str]) -> str:
+    """The first key of a binding, as it is written for a reader."""
+    return format_key(_keys(keymap.get(name, bindings()[name].key))[0])
+
+
 def check_keymap(keymap: Mapping[str, str]) -> None:
     """Raises FateError for an id or a key that there is not, and for a key that would mean two things."""
     known = bindings()
@@ -39,6 +47,9 @@ def check_keymap(keymap: Mapping[str, str]) -> None:
         for key in _keys(keys):
             if not _is_key(key):
                 raise FateError(f"{key!r} is no key that {name} could have; f2 or ctrl+n would be.")
+            moves = key in _MOVES and _screen(name) != "writing" and key not in _keys(known[name].key)
+            if key in _FRAMEWORKS or moves:
+                raise FateError(f"{key} has its meaning everywhere; give another key to {name}.")
             beside = [n for n in known if n != name and _screen(n) in (_screen(name), "app")]
             taken = next((n for n in beside if key in _keys(keymap.get(n, known[n].key))), None)
             if taken and key not in _keys(known[name].key):

@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
+from fate.core.text import harmless
+
 if TYPE_CHECKING:
     from fate.core.story import Path
 
@@ -19,7 +21,8 @@ def write_story(path: Path, suffix: str) -> FilePath:
     A file that is there already stays. Raises OSError where none can be written.
     """
     name = "".join(c if c.isalnum() else "-" for c in path.title)[:_LONGEST].strip("-") or "story"
-    text = f"{'# ' if suffix == 'md' else ''}{path.title}\n\n{path.text}\n"
+    # A file is read in terminals too, which what a model wrote must not steer.
+    text = harmless(f"{'# ' if suffix == 'md' else ''}{path.title}\n\n{path.text}\n")
     for number in count():
         file = FilePath(f"{name}-{number}.{suffix}" if number else f"{name}.{suffix}")
         with suppress(FileExistsError), file.open("x", encoding="utf-8") as new:  # even two at once are two files

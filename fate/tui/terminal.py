@@ -18,7 +18,9 @@ class TerminalApp(App[None]):
     """Shows and copies texts that cannot steer the terminal, and covers itself where that is too small."""
 
     def notify(self, message: str, **options: Any) -> None:
-        super().notify(as_shown(message), **options)
+        """As Textual does, but nothing is said twice at the same time; escape takes all of it away."""
+        if (shown := as_shown(message)) not in (notification.message for notification in self._notifications):
+            super().notify(shown, **options)
 
     def copy(self, what: str, text: str) -> None:
         """Give a text to the clipboard, and tell the reader so."""
@@ -48,6 +50,8 @@ class TerminalApp(App[None]):
         """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
         if isinstance(event, events.Paste):
             event.text = harmless("\n".join(event.text.splitlines()))
+        if isinstance(event, events.Key) and event.key == "escape":
+            self.clear_notifications()
         leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
         if leaves or not (isinstance(event, events.InputEvent | events.Paste) and self.has_class("-too-small")):
             await super().on_event(event)

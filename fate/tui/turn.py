@@ -26,7 +26,6 @@ class Turn:
         self.rows: tuple[Continuation, ...] = ()  # the candidates on the screen
         self.choice: Choice | None = None  # theirs, once they are complete and on disk
         self.wish: Answer | None = None  # given before they were complete
-        self.edits: dict[int, str] = {}  # by place: candidates in the reader's own words that are not in the story
         self.paused = False
         self.cut = False  # they shall end where they are
         self._takes_keys = 0.0  # when their grace is over

@@ -21,9 +21,9 @@ def short_grace(monkeypatch):
 def game(store):
     """A function that makes an app, by default one that begins a story at once."""
 
-    def make(engine=None, opening=OPENING, begin=True, loaded=True):
+    def make(engine=None, opening=OPENING, begin=True, loaded=True, **settings):
         return FateApp(
-            Config(), store, begin=begin, opening=opening, engine=(engine or FakeEngine()) if loaded else None
+            Config(**settings), store, begin=begin, opening=opening, engine=(engine or FakeEngine()) if loaded else None
         )
 
     return make

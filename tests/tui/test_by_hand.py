@@ -4,6 +4,7 @@ from textual import events
 from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
+from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.writing import WritingScreen
 from tests.fakes import NUMBERED, FakeEngine
@@ -104,6 +105,27 @@ async def test_an_edit_that_was_given_up_waits_for_its_candidate_and_for_no_othe
         await leave()
         await press(pilot, "2")
         assert await offered_by("e") == "One 2."
+        await leave()
+        await press(pilot, "u")
+        await pilot.press("left")
+        assert await offered_by("e") == "One 1.So"
+
+
+async def test_a_passage_that_was_given_up_waits_while_the_story_is_left(game):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, PassageScreen))
+        await pilot.press("S", "o", "escape")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, LibraryScreen))
+        await pilot.press("enter")
+        await until_open(pilot)
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, PassageScreen))
+        assert app.screen.query_one(TextArea).text == "So"
 
 
 async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
@@ -131,10 +153,10 @@ async def test_words_that_could_not_be_kept_come_back(game, store, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Store, "decide", full)
             await pilot.press("w", *"Mine", "enter")
-            await until(lambda: writing(app)._state == "open" and writing(app)._draft)
+            await until(lambda: writing(app)._state == "open" and app.drafts)
         await pilot.press("w")
         await until(lambda: not isinstance(app.screen, WritingScreen))
         assert app.screen.query_one(TextArea).text == "Mine"
         await press(pilot, "enter")
         assert page(app) == OPENING + " Mine"
-        assert writing(app)._draft == ""
+        assert not app.drafts

@@ -33,6 +33,8 @@ def test_other_keys_can_be_given(keymap):
         ({"writing.reroll": ""}, "'' is no key"),
         ({"writing.reroll": "u"}, r"u is writing.undo already \(Undo\)"),
         ({"writing.reroll": "ctrl+q"}, "ctrl\\+q is app.quit already"),
+        ({"writing.reroll": "ctrl+p"}, "ctrl\\+p has its meaning everywhere"),
+        ({"library.new": "down"}, "down has its meaning everywhere"),
         ({"library.search": "?"}, "question_mark is library.keys already"),
         ({"writing.reroll": "n", "writing.tie": "n"}, "n is writing.tie already"),
     ],

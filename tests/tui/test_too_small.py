@@ -109,3 +109,15 @@ async def test_a_notification_covers_no_more_than_its_words_need(game, size):
         app.notify("Copied the story, 1,203 words.")
         await until(lambda: len(app.screen.query(Toast)) == 1)
         await settled(lambda: app.screen.query_one(Toast).region.size, (size[0], 1))
+
+
+async def test_the_same_is_not_said_twice_and_escape_takes_it_away(game):
+    app = game()
+    async with app.run_test(size=(40, 12), notifications=True) as pilot:
+        await until_open(pilot)
+        for _ in range(2):
+            app.notify("The disk is full.", severity="error", timeout=60)
+            await pilot.pause(0.1)
+        await until(lambda: len(app.screen.query(Toast)) == 1)
+        await pilot.press("escape")
+        await until(lambda: not app.screen.query(Toast))

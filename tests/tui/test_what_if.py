@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from textual.containers import VerticalScroll
 from textual.widgets import Static
@@ -5,6 +7,7 @@ from textual.widgets import Static
 from fate.engine import load
 from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
+from fate.tui.screens.writing import WritingScreen
 from tests.fakes import FakeEngine
 from tests.tui.driving import press, state, until, until_open, writing
 
@@ -37,6 +40,16 @@ async def test_as_it_was_is_the_same_and_other_settings_part(game, store, tiny_f
         await pilot.press("1")
         await until(lambda: next(store.choices()).decision)  # which may end the story, as this model pleases
     assert next(store.choices()).decision.blind is False  # the parameters had been seen
+
+
+async def test_a_model_that_runs_otherwise_now_is_not_asked(game):
+    app = game()
+    async with app.run_test(size=(120, 24)) as pilot:
+        await until_open(pilot)
+        app.engine.info = replace(app.engine.info, id="another", precision="int8")
+        await pilot.press("i")
+        await until(lambda: [n.message for n in app._notifications if "ran otherwise when it wrote this" in n.message])
+        assert isinstance(app.screen, WritingScreen)
 
 
 @pytest.mark.parametrize("size", [(40, 12), (120, 24)])

@@ -90,6 +90,16 @@ async def test_leaving_loses_nothing_and_resuming_shows_the_same_candidates(game
         assert cards(app) == ["One 2.", "Two 2.", "Three 2."]
 
 
+async def test_what_the_screen_says_of_keys_follows_the_keymap(game):
+    app = game(
+        FakeEngine(reasons=("eos", "sentence", "sentence")), keymap={"writing.reroll": "n", "writing.undo": "f2"}
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "1", then="ended")
+        assert "n writes on · f2 goes back · q leaves" in page(app)
+
+
 async def test_an_ending_is_shown_and_may_be_refused_or_taken(game, store):
     app = game(FakeEngine(reasons=("eos", "sentence", "sentence")))
     async with app.run_test(size=(120, 40)) as pilot:
@@ -304,13 +314,13 @@ async def test_the_story_or_the_marked_candidate_is_copied_and_that_is_said(game
 
 async def test_the_story_is_saved_without_leaving_it(game, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app = game()
+    app = game(FakeEngine((f"{TEXTS[0]}\x1b[31m", *TEXTS[1:])))
     async with app.run_test(size=(80, 24)) as pilot:
         await until_open(pilot)
         await press(pilot, "1")
         await pilot.press("s", "S")
         await until(lambda: all(any(f.read_text() for f in tmp_path.glob(f"*.{suffix}")) for suffix in ("md", "txt")))
-    assert next(tmp_path.glob("*.md")).read_text().endswith(f"{OPENING}{TEXTS[0]}\n")
+    assert next(tmp_path.glob("*.md")).read_text().endswith(f"{OPENING}{TEXTS[0]}\N{SYMBOL FOR ESCAPE}[31m\n")
 
 
 async def test_what_is_copied_cannot_steer_the_terminal_that_it_is_pasted_into(game):

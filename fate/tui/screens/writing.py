@@ -59,14 +59,16 @@ class WritingScreen(Game):
     def action_edit(self) -> None:
         if self._state == "open":
             marked = self._candidates.marked
-            text = self._turn.edits.get(marked) or harmless(self._turn.rows[marked].text.strip())
+            draft = self.app.drafts.get(self._owner(self._turn, "edited", marked))
+            text = draft or harmless(self._turn.rows[marked].text.strip())
             self._ask_for_words("edited", PassageScreen("In your own words", text))
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).mention("edit once they are complete")
 
     def action_write(self) -> None:
         if self._turn.rows and self._state in ("writing", "paused", "open") and not self._turn.wish:
-            self._ask_for_words("written", PassageScreen("Your own passage", self._draft))
+            draft = self.app.drafts.get(self._owner(self._turn, "written", 0), "")
+            self._ask_for_words("written", PassageScreen("Your own passage", draft))
 
     @work
     async def _ask_for_words(self, kind: DecisionKind, screen: PassageScreen) -> None:
@@ -78,9 +80,9 @@ class WritingScreen(Game):
         finally:
             self._asking = False
         if words is None:
-            self._keep_draft(turn.answer(kind, position, screen.changed))
+            self._keep_draft(turn, turn.answer(kind, position, screen.changed))
         elif not (self._turn is turn and self._give(kind, position, words)):
-            self._keep_draft(turn.answer(kind, position, words))
+            self._keep_draft(turn, turn.answer(kind, position, words))
 
     def action_why(self, which: int) -> None:
         if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
@@ -157,4 +159,4 @@ class WritingScreen(Game):
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).mention("ask once they are complete")
         elif self._state == "ended":
-            self.query_one(Bar).mention("b, and ask about any text there")
+            self.query_one(Bar).mention(f"{self.app.key('writing.branches')}, and ask about any text there")

@@ -22,13 +22,13 @@ class StoryView(VerticalScroll, can_focus=False):
         yield Static(id="page", markup=False)
         yield Static(id="drawn", markup=False)
 
-    def show(self, path: Path, *, ended: bool) -> None:
-        """Show a path, and, where ``ended``, that this is the end and what can be done there."""
+    def show(self, path: Path, at_the_end: str = "") -> None:
+        """Show a path; and, if anything is to be said ``at_the_end``, that this is the end."""
         newest = path.passages[-1] if path.passages else ""
         before = path.text.removesuffix(newest) if newest else path.text
         parts: list[Content | tuple[str, str]] = [Content(as_shown(before)), (as_shown(newest), "bold")]
-        if ended:
-            parts += [("\n\n— the end —\n\n", "italic"), ("r writes on · u goes back · q leaves", "dim")]
+        if at_the_end:
+            parts += [("\n\n— the end —\n\n", "italic"), (at_the_end, "dim")]
         self.query_one("#page", Static).update(Content.assemble(*parts))
         self.tell(None)
         self._to_the_end()
@@ -77,7 +77,7 @@ if __name__ == "__main__":
     path = Path("story", "The door", opening, passages, "tip")
 
     def fill(story: StoryView) -> None:
-        story.show(path, ended=True)
+        story.show(path, "r writes on")
         story.tell(SamplerSettings())
 
     show(StoryView, fill)

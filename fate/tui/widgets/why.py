@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -26,10 +27,10 @@ class Why(Static):
     def __init__(self) -> None:
         super().__init__(id="why", markup=False)
 
-    def ask(self, playthrough: Playthrough) -> None:
-        """Ask about the decision that was made last, if it can have a reason."""
-        keys = " ".join(f"{key}\N{NO-BREAK SPACE}{word}" for key, word in enumerate(REASONS, FIRST_KEY))
-        self.update(f"why? {keys}" if playthrough.unexplained else "")
+    def ask(self, playthrough: Playthrough, keys: Iterable[str]) -> None:
+        """Ask about the decision that was made last, if it can have a reason; there is a key for each."""
+        reasons = " ".join(f"{key}\N{NO-BREAK SPACE}{word}" for key, word in zip(keys, REASONS, strict=True))
+        self.update(f"why? {reasons}" if playthrough.unexplained else "")
 
     @work
     async def answer(self, playthrough: Playthrough, which: int) -> None:
@@ -47,4 +48,4 @@ class Why(Static):
 if __name__ == "__main__":
     from fate.tui.widgets._demo import PLAYED, show
 
-    show(Why, lambda why: why.ask(PLAYED))
+    show(Why, lambda why: why.ask(PLAYED, "45678"))
