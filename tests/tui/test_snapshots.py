@@ -6,12 +6,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
 from fate.config import read_config
 from fate.tui import FateApp
+from fate.tui.screens.ask import ConfirmScreen
 from fate.tui.screens.data import DataScreen, Numbers
 from fate.tui.screens.keys import KeysScreen
+from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
@@ -24,6 +26,7 @@ TEXTS = (
     ' "Do not open it," said his sister.\n\n"Why not?" asked Tom. "It is only a door."',
     " Far below them, in the valley, the lights of the village went out one by one.",
 )
+SIZES = [(160, 50), (120, 40), (80, 24), (60, 20), (40, 12)]
 OPENING = "On the third day in the mountains, Tom and his sister found a door. It was warm to the touch."
 
 
@@ -40,7 +43,7 @@ async def played(pilot):
     await pilot.press("right")
 
 
-@pytest.mark.parametrize("size", [(160, 50), (120, 40), (80, 24), (60, 20), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_writing(snap_compare, game, size):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=played)
 
@@ -61,6 +64,18 @@ def test_an_ending(snap_compare, game):
     assert snap_compare(app, terminal_size=(80, 24), run_before=to_the_end)
 
 
+@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+def test_an_editor_over_the_story(snap_compare, game, size):
+    async def to_the_editor(pilot):
+        await until_open(pilot)
+        await pilot.press("e")
+        await until(lambda: isinstance(pilot.app.screen, PassageScreen))
+        pilot.app.screen.query_one(TextArea).show_cursor = False
+        await pilot.pause(0.1)
+
+    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=to_the_editor)
+
+
 def test_keys(snap_compare, game):
     async def to_the_keys(pilot):
         await until_open(pilot)
@@ -71,7 +86,7 @@ def test_keys(snap_compare, game):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(80, 24), run_before=to_the_keys)
 
 
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_openings(snap_compare, game, size):
     assert snap_compare(game(opening=None), terminal_size=size)
 
@@ -89,9 +104,20 @@ def library(store, monkeypatch):
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_library(snap_compare, game, size):
     assert snap_compare(game(opening=None, begin=False), terminal_size=size)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
+def test_a_question_before_deleting(snap_compare, game, size):
+    async def to_the_question(pilot):
+        await pilot.press("d")
+        await until(lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        await pilot.pause(0.1)
+
+    assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_question)
 
 
 @pytest.mark.usefixtures("library")
@@ -102,7 +128,7 @@ def test_library_in_other_themes(snap_compare, game, theme):
     assert snap_compare(app, terminal_size=(80, 24))
 
 
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_tree(snap_compare, game, store, size):
     async def to_the_tree(pilot):
         await pilot.press("enter")
@@ -116,7 +142,7 @@ def test_tree(snap_compare, game, store, size):
     assert snap_compare(app, terminal_size=size, run_before=to_the_tree)
 
 
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_data(snap_compare, game, store, size):
     async def to_the_data(pilot):
         await pilot.press("c")
@@ -128,7 +154,7 @@ def test_data(snap_compare, game, store, size):
     assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_data)
 
 
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_what_if(snap_compare, game, monkeypatch, size):
     async def to_what_if(pilot):
         await until_open(pilot)
@@ -152,7 +178,7 @@ def test_a_terminal_that_is_too_small(snap_compare, game):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(20, 7), run_before=until_open)
 
 
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12)])
+@pytest.mark.parametrize("size", SIZES)
 def test_settings(snap_compare, store, fate_home, monkeypatch, size):
     async def to_the_settings(pilot):
         await until_open(pilot)
