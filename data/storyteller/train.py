@@ -72,13 +72,13 @@ class Recipe:
     context: int = 512
     flat_context: int = 256  # while the learning rate is flat: short rows cost a fifth less on a CPU
     batch: int = 8_192  # tokens
-    tokens: int = 27_033_600  # 3,300 steps
+    tokens: int = 40_386_560  # 4,930 steps
     warmup: int = 100  # steps
-    decay: float = 0.4  # the last share of the tokens, in which the learning rate falls to zero
+    decay: float = 0.25  # the last share of the tokens, in which the learning rate falls to zero
     lr_muon: float = 0.02  # 0: no Muon, AdamW for all
     lr_adamw: float = 0.003
     weight_decay: float = 0.01
-    horizon: int = 400  # steps that the mean of the weights looks back
+    horizon: int = 60  # steps that the mean of the weights looks back
     seed: int = 0
 
     @property
