@@ -79,6 +79,7 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
         raise FateError(game.failure)
     if game.is_loading:  # in code of PyTorch, which would abort the program where Python ends below it
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(game.return_code or 0)
     sys.exit(game.return_code)
 

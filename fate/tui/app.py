@@ -136,7 +136,8 @@ class FateApp(TerminalApp):
     async def _let_in(self) -> None:
         """Let what was typed early have its effect, one key after the other: a key may open what the next is for."""
         if self._early:
-            await super().on_event(self._early.pop(0))
+            if self.screen.is_mounted:
+                await super().on_event(self._early.pop(0))
             self.call_after_refresh(self._let_in)
         else:
             self._early = None

@@ -47,11 +47,12 @@ class TerminalApp(App[None]):
         self.set_class(event.size.width < LEAST.width or event.size.height < LEAST.height, "-too-small")
 
     async def on_event(self, event: events.Event) -> None:
-        """As Textual does, but nobody answers what cannot be seen; the key that leaves at once still does."""
+        """As Textual does, but nobody answers what cannot be seen yet, or not here; the key that leaves still does."""
         if isinstance(event, events.Paste):
             event.text = harmless("\n".join(event.text.splitlines()))
         if isinstance(event, events.Key) and event.key == "escape":
             self.clear_notifications()
         leaves = isinstance(event, events.Key) and event.key == "ctrl+q"
-        if leaves or not (isinstance(event, events.InputEvent | events.Paste) and self.has_class("-too-small")):
+        unseen = self.has_class("-too-small") or not (self.screen_stack and self.screen.is_mounted)
+        if leaves or not (isinstance(event, events.InputEvent | events.Paste) and unseen):
             await super().on_event(event)

@@ -211,6 +211,16 @@ async def test_enter_after_a_search_in_vain_begins_nothing(game, three):
         await until(lambda: "no title" not in words_on(app))
 
 
+async def test_a_key_pressed_before_a_screen_is_there_is_harmless(game, store):
+    story_id = store.new_story("A bear went to the sea.")
+    app = game(begin=False, opening=None)
+    async with app.run_test() as pilot:
+        app.show_story(story_id)
+        await app.on_event(events.Key("enter", "\r"))
+        await until_open(pilot)
+    assert [choice.decision for choice in store.choices()] == [None]
+
+
 async def test_a_story_gets_another_title(game, store, three):
     app = game(opening=None, begin=False)
     async with app.run_test() as pilot:
