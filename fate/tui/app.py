@@ -128,7 +128,8 @@ class FateApp(TerminalApp):
 
     async def on_event(self, event: events.Event) -> None:
         """As ever, but what is typed before there is a screen for it waits for that screen."""
-        if self._early is not None and isinstance(event, events.InputEvent | events.Paste):
+        typed = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
+        if self._early is not None and typed:
             self._early.append(event)
         else:
             await super().on_event(event)
