@@ -68,10 +68,13 @@ def test_an_ending(snap_compare, game):
 def test_an_editor_over_the_story(snap_compare, game, size):
     async def to_the_editor(pilot):
         await until_open(pilot)
+        await pilot.pause(0.5)  # what lies below the editor is painted no more
         await pilot.press("e")
         await until(lambda: isinstance(pilot.app.screen, PassageScreen))
-        pilot.app.screen.query_one(TextArea).show_cursor = False
-        await pilot.pause(0.1)
+        editor = pilot.app.screen.query_one(TextArea)
+        await until(lambda: editor.has_focus)
+        editor.show_cursor = False
+        await pilot.pause(0.3)
 
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=to_the_editor)
 
