@@ -6,14 +6,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Static
 
 from fate.config import read_config
 from fate.tui import FateApp
 from fate.tui.screens.ask import ConfirmScreen
 from fate.tui.screens.data import DataScreen, Numbers
 from fate.tui.screens.keys import KeysScreen
-from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
@@ -62,21 +61,6 @@ def test_an_ending(snap_compare, game):
 
     app = game(FakeEngine(TEXTS, ("sentence", "sentence", "eos")), OPENING)
     assert snap_compare(app, terminal_size=(80, 24), run_before=to_the_end)
-
-
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
-def test_an_editor_over_the_story(snap_compare, game, size):
-    async def to_the_editor(pilot):
-        await until_open(pilot)
-        await pilot.pause(0.5)  # what lies below the editor is painted no more
-        await pilot.press("e")
-        await until(lambda: isinstance(pilot.app.screen, PassageScreen))
-        editor = pilot.app.screen.query_one(TextArea)
-        await until(lambda: editor.has_focus)
-        editor.show_cursor = False
-        await pilot.pause(0.3)
-
-    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=to_the_editor)
 
 
 def test_keys(snap_compare, game):
