@@ -93,10 +93,29 @@ def test_the_story_is_there_before_torch(never_imported, tmp_path):
         terminal.wait_for("kept a lantern in her")
 
 
-def test_the_first_frame_is_there_before_the_database(never_imported, tmp_path):
-    never_imported("sqlalchemy")
-    with Terminal("play", OPENING, home=tmp_path) as terminal:
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (41, 13)])
+def test_the_first_frame_is_there_before_what_draws_the_others_and_looks_like_the_second(
+    never_imported, tmp_path, size
+):
+    frames = []
+    for package in "textual", "sqlalchemy":  # the second frame is there before the database
+        never_imported(package)
+        with Terminal("play", OPENING, home=tmp_path / package, size=size) as terminal:
+            terminal.wait_for("opening the book")
+            frames.append(terminal.text)
+        (tmp_path / package / "__init__.py").unlink()
+    assert frames[0].startswith(" fate")
+    assert frames[0] == frames[1]
+
+
+def test_a_start_that_is_broken_off_at_the_first_frame_leaves_the_terminal_as_it_was(never_imported, tmp_path):
+    never_imported("textual")
+    with Terminal("play", home=tmp_path) as terminal:
         terminal.wait_for("opening the book")
+        terminal.press("\x03")
+        terminal.process.expect(r"\x1b\[\?1049l\x1b\[\?25h")
+        terminal.process.wait()
+        assert terminal.process.exitstatus
 
 
 def test_keys_pressed_at_the_first_frame_are_for_the_screen_that_follows(tmp_path):

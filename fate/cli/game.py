@@ -68,10 +68,14 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
         raise FateError("The game needs a terminal for its keys, its screen and its errors; start it from one.")
     if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    from fate.tui import FateApp
+    from fate.tui.first_frame import first_frame, keys_kept
 
-    game = FateApp(config, begin=begin, opening=opening)
-    game.run()
+    with keys_kept():
+        with first_frame():
+            from fate.tui import FateApp
+
+            game = FateApp(config, begin=begin, opening=opening)
+        game.run()
     if game.opened is not None:
         game.opened.close()
         _back_up(game.opened)

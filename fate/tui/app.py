@@ -20,6 +20,7 @@ from fate.core.errors import FateError
 from fate.policy import UniformPolicy
 from fate.tui import screens
 from fate.tui.commands import KeyCommands
+from fate.tui.first_frame import WORDS
 from fate.tui.keymap import check_keymap, key_of
 from fate.tui.loading import load_in_background
 from fate.tui.memory import remember, remembered
@@ -89,7 +90,7 @@ class FateApp(TerminalApp):
 
     def compose(self) -> ComposeResult:
         yield Bar("fate")
-        yield Static("opening the book", id="curtain")
+        yield Static(WORDS, id="curtain")
 
     def on_mount(self) -> None:
         try:
