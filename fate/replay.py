@@ -1,15 +1,17 @@
-"""Write stored candidates again, and say whether they come out the same."""
+"""Write stored candidates again: whether they come out the same, and what they would be under other settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fate.core.choice import Candidate, Choice, Continuation
+from fate.core.sampling import SamplerSettings
 
 if TYPE_CHECKING:
     from fate.engine import Engine
+    from fate.engine.decoding import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,44 @@ def replay(engine: Engine, choice: Choice) -> Iterator[Replayed]:
     A candidate that was cut off is compared as far as it goes. Raises ValueError where the prompt does not fit
     the engine's context.
     """
-    # In the rows of the first time: a row's place in the batch can change the last bits of its arithmetic.
-    candidates = sorted(choice.candidates, key=lambda candidate: candidate.slot)
+    candidates, generation = _begin_again(engine, choice, {})
     stored = [candidate.written for candidate in candidates]
-    generation = engine.generate(choice.prompt_ids, [w.settings for w in stored], [w.seed for w in stored])
     for _ in range(max((len(written.output_ids) for written in stored), default=0)):
         generation.step()
     for candidate, again in zip(candidates, generation.rows, strict=True):
-        matched = _matching(candidate.written, again)
+        matched = matching(candidate.written, again)
         pairs = zip(candidate.written.logprobs[:matched], again.logprobs[:matched], strict=True)
         difference = max((abs(a - b) for a, b in pairs), default=0.0)
         alike = candidate.written.finish_reason in ("cancelled", again.finish_reason)
         yield Replayed(choice, candidate, matched, difference, alike, choice.model.id == engine.info.id)
 
 
-def _matching(stored: Continuation, again: Continuation) -> int:
+def what_if(engine: Engine, choice: Choice, candidate: Candidate, settings: SamplerSettings) -> Iterator[Continuation]:
+    """Generate a candidate again from the same random numbers under other settings; yields it after each token.
+
+    Raises ValueError where prompt and settings do not fit the engine's context.
+    """
+    candidates, generation = _begin_again(engine, choice, {candidate.id: settings})
+    row = candidates.index(candidate)
+    while not generation.rows[row].finish_reason:
+        generation.step()
+        yield generation.rows[row]
+
+
+def matching(stored: Continuation, again: Continuation) -> int:
+    """How many tokens, from the first, are the same."""
     both = zip(stored.output_ids, again.output_ids, strict=False)
     shorter = min(len(stored.output_ids), len(again.output_ids))
     return next((i for i, (a, b) in enumerate(both) if a != b), shorter)
+
+
+def _begin_again(
+    engine: Engine, choice: Choice, instead: Mapping[str, SamplerSettings]
+) -> tuple[list[Candidate], Generation]:
+    """The candidates of a choice in their rows of the first time, and their generation, with some settings changed.
+
+    A row's place in the batch, and what is beside it, can change the last bits of its arithmetic.
+    """
+    candidates = sorted(choice.candidates, key=lambda candidate: candidate.slot)
+    settings = [instead.get(candidate.id, candidate.written.settings) for candidate in candidates]
+    return candidates, engine.generate(choice.prompt_ids, settings, [c.written.seed for c in candidates])

@@ -337,4 +337,4 @@ async def test_the_story_that_was_just_left_is_marked(game, three, store):
         await pilot.press("q")
         await until(lambda: isinstance(app.screen, LibraryScreen))
         assert store.stories()[0].id == left
-        assert app.screen._marked().id == left
+        assert app.screen._stories.marked.id == left

@@ -31,7 +31,7 @@ async def test_as_it_was_is_the_same_and_other_settings_part(game, store, tiny_f
         assert text(app, "was") == text(app, "would-be").strip()
         await pilot.press(*["up"] * 12)  # much warmer
         await until(lambda: "parted at token" in said(app))
-        assert "(was" in str(app.screen.query_one("#settings", Static).visual)
+        assert "(was" in str(app.screen.query_one("#dials", Static).visual)
         assert text(app, "was") != text(app, "would-be").strip()
         await pilot.press("0")
         await until(lambda: said(app) == "the same, token for token")

@@ -12,9 +12,12 @@ from tests.terminal import Terminal
 TUI = Path(fate.tui.__file__).parent
 ALONE = {
     "bar": "The door in the snow .* which one",
+    "branch_tree": r"There was a door(.*\n)*.*1 · Tom(.*\n)*.*● He knocked(.*\n)*.*2 ● \(edited\) It opened",
     "candidate_card": r"like a sleeping▏(.*\n)*.*t \.70 k 50",
     "candidates": "▶ 1[^▶]*2[^▶]*3[^▶]*— the end —",
+    "dials": r"▶ temperature 1 \(was 0\.8\)",
     "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
+    "story_list": r"A new story\s*The door in the snow\s*12 choices, 400 words(.*\n)*.*archived",
     "story_view": "Tom touched the wood[^—]*— the end —",
     "too_small": "fate needs 28×9 at least",
     "why": "why. 4.plot 5.style",

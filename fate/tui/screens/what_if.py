@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -18,19 +17,13 @@ from textual.worker import get_current_worker
 from fate.core.choice import Candidate, Choice, Continuation
 from fate.core.sampling import SamplerSettings
 from fate.core.text import as_shown
+from fate.replay import matching, what_if
 from fate.tui.messages import REPAINT, OfferFailed, Written
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.dials import Dials
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
-
-# Each setting that can be changed: by how much a key changes it, and how far it goes.
-_STEPS = {
-    "temperature": (0.1, 0.1, 3.0),
-    "top_k": (10, 1, 500),
-    "typical_p": (0.05, 0.05, 1.0),
-    "muse_damp": (0.1, 0, 2),
-}
 
 
 class WhatIfScreen(Screen[None]):
@@ -56,15 +49,13 @@ class WhatIfScreen(Screen[None]):
     def __init__(self, choice: Choice, candidate: Candidate) -> None:
         super().__init__()
         self._choice = choice
+        self._candidate = candidate
         self._was = candidate.written
-        self._settings = candidate.written.settings
-        self._steps = dict.fromkeys(_STEPS, 0)  # how often each was changed
-        self._selected = 0
         self._round = 0  # counts the changes; a text of an earlier one comes too late
 
     def compose(self) -> ComposeResult:
         yield Bar("What if", "")
-        yield Static(id="settings", markup=False)
+        yield Dials(self._was.settings)
         with Container(id="texts"):
             for name, title in (("was", "as it was"), ("would-be", "as it would be")):
                 with VerticalScroll(id=name, can_focus=False) as box:
@@ -76,24 +67,15 @@ class WhatIfScreen(Screen[None]):
         self.query_one("#was Static", Static).update(as_shown(self._was.text.strip()))
         self._begin()
 
-    def on_resize(self) -> None:
-        self._show_settings()
-
     def action_select(self, by: int) -> None:
-        self._selected = (self._selected + by) % len(_STEPS)
-        self._show_settings()
+        self.query_one(Dials).select(by)
 
     def action_change(self, by: int) -> None:
-        name, (step, least, most) = list(_STEPS.items())[self._selected]
-        was = getattr(self._was.settings, name)
-        value = was + (self._steps[name] + by) * step  # counted from the beginning, so that there and back is the same
-        if least <= value <= most:
-            self._steps[name] += by
-            self._settings = replace(self._settings, **{name: type(was)(value)})
+        if self.query_one(Dials).turn(by):
             self._begin()
 
     def action_reset(self) -> None:
-        self._settings, self._steps = self._was.settings, dict.fromkeys(_STEPS, 0)
+        self.query_one(Dials).reset()
         self._begin()
 
     def action_scroll(self, by: int) -> None:
@@ -108,10 +90,9 @@ class WhatIfScreen(Screen[None]):
 
     def _begin(self) -> None:
         self._round += 1
-        self._show_settings()
         self.query_one("#would-be Static", Static).update("")
         self.query_one(Bar).say("writing …")
-        self._write(self._settings, self._round)
+        self._write(self.query_one(Dials).settings, self._round)
 
     @work(thread=True, exclusive=True)
     def _write(self, settings: SamplerSettings, round_: int) -> None:
@@ -123,17 +104,13 @@ class WhatIfScreen(Screen[None]):
         try:
             if worker.is_cancelled:
                 return
-            # In the row and beside the neighbours of the first time the arithmetic is the same to the last bit.
-            rows = sorted(self._choice.candidates, key=lambda candidate: candidate.slot)
-            place = next(n for n, row in enumerate(rows) if row.written is self._was)
-            drawn = [settings if n == place else row.written.settings for n, row in enumerate(rows)]
-            generation = engine.generate(self._choice.prompt_ids, drawn, [row.written.seed for row in rows])
             painted = 0.0
-            while not (worker.is_cancelled or generation.rows[place].finish_reason):
-                generation.step()
-                if generation.rows[place].finish_reason or time.monotonic() - painted >= REPAINT:
+            for row in what_if(engine, self._choice, self._candidate, settings):
+                if worker.is_cancelled:
+                    return
+                if row.finish_reason or time.monotonic() - painted >= REPAINT:
                     painted = time.monotonic()
-                    self.post_message(Written(round_, generation.rows[place]))
+                    self.post_message(Written(round_, row))
         except Exception as error:  # a model can fail in any way
             self.post_message(OfferFailed(round_, f"It could not be written: {error!r}."))
         finally:
@@ -158,24 +135,8 @@ class WhatIfScreen(Screen[None]):
             self.query_one(Bar).say(self._parted(row))
 
     def _parted(self, row: Continuation) -> str:
-        pairs = zip(row.output_ids, self._was.output_ids, strict=False)
-        token = next((n for n, (new, old) in enumerate(pairs) if new != old), None)
-        if token is not None:
-            return f"parted at token {token + 1}"
+        same = matching(self._was, row)
+        if same < min(len(row.output_ids), len(self._was.output_ids)):
+            return f"parted at token {same + 1}"
         whole = len(row.output_ids) == len(self._was.output_ids)
         return "the same, token for token" if whole else "the same as far as it was written"
-
-    def _show_settings(self) -> None:
-        """All of them, with line breaks only between two."""
-        parts: list[tuple[str, str]] = []
-        room = self.size.width - 2
-        for number, name in enumerate(_STEPS):
-            value, was = getattr(self._settings, name), getattr(self._was.settings, name)
-            selected = number == self._selected
-            said = f"{'▶' if selected else ' '} {name} {value:.4g}" + (f" (was {was:.4g}) " if value != was else " ")
-            if len(said) > room:
-                parts.append(("\n", ""))
-                room = self.size.width - 2
-            room -= len(said)
-            parts.append((said, "bold reverse" if selected else ""))
-        self.query_one("#settings", Static).update(Content.assemble(*parts))

@@ -12,8 +12,9 @@ from fate.core.text import harmless
 from fate.playthrough import Playthrough
 from fate.tui.game import Game
 from fate.tui.screens.passage import PassageScreen
-from fate.tui.screens.tree import OPENING, TreeScreen
+from fate.tui.screens.tree import TreeScreen
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.branch_tree import OPENING
 from fate.tui.widgets.candidate_card import CandidateCard
 from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
