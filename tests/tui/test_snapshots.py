@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
 from fate.config import read_config
@@ -26,6 +27,11 @@ TEXTS = (
     " Far below them, in the valley, the lights of the village went out one by one.",
 )
 SIZES = [(160, 50), (120, 40), (80, 24), (60, 20), (40, 12)]
+DARK, LIGHT, TERMINALS_OWN = "textual-dark", "textual-light", "ansi-dark"
+LOOKS = [*((size, DARK) for size in SIZES), ((80, 24), LIGHT), ((80, 24), TERMINALS_OWN)]
+at_each_size_and_theme = pytest.mark.parametrize(
+    ("size", "theme"), LOOKS, ids=[f"{columns}x{rows}-{theme}" for (columns, rows), theme in LOOKS]
+)
 OPENING = "On the third day in the mountains, Tom and his sister found a door. It was warm to the touch."
 
 
@@ -35,6 +41,15 @@ def the_same_draws(monkeypatch):
     monkeypatch.setattr("fate.playthrough.Random", lambda seed=1: Random(seed))
 
 
+@pytest.fixture
+def picture(snap_compare):
+    def compare(app, size, theme, run_before=None):
+        app.theme = theme
+        return snap_compare(app, terminal_size=size, run_before=run_before)
+
+    return compare
+
+
 async def played(pilot):
     await until_open(pilot)
     await press(pilot, "2")
@@ -42,16 +57,14 @@ async def played(pilot):
     await pilot.press("right")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_writing(snap_compare, game, size):
-    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=played)
+@at_each_size_and_theme
+def test_writing(picture, game, size, theme):
+    assert picture(game(FakeEngine(TEXTS), OPENING), size, theme, played)
 
 
-@pytest.mark.parametrize("theme", ["textual-light", "ansi-dark"])
-def test_writing_in_other_themes(snap_compare, game, theme):
-    app = game(FakeEngine(TEXTS), OPENING)
-    app.theme = theme
-    assert snap_compare(app, terminal_size=(120, 40), run_before=played)
+@pytest.mark.parametrize("theme", sorted(BUILTIN_THEMES.keys() - {DARK, LIGHT, TERMINALS_OWN}))
+def test_writing_in_every_other_theme(picture, game, theme):
+    assert picture(game(FakeEngine(TEXTS), OPENING), (60, 20), theme, played)
 
 
 def test_an_ending(snap_compare, game):
@@ -73,9 +86,9 @@ def test_keys(snap_compare, game):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(80, 24), run_before=to_the_keys)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_openings(snap_compare, game, size):
-    assert snap_compare(game(opening=None), terminal_size=size)
+@at_each_size_and_theme
+def test_openings(picture, game, size, theme):
+    assert picture(game(opening=None), size, theme)
 
 
 @pytest.fixture
@@ -91,9 +104,9 @@ def library(store, monkeypatch):
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("size", SIZES)
-def test_library(snap_compare, game, size):
-    assert snap_compare(game(opening=None, begin=False), terminal_size=size)
+@at_each_size_and_theme
+def test_library(picture, game, size, theme):
+    assert picture(game(opening=None, begin=False), size, theme)
 
 
 @pytest.mark.usefixtures("library")
@@ -107,16 +120,8 @@ def test_a_question_before_deleting(snap_compare, game, size):
     assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_question)
 
 
-@pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("theme", ["textual-light", "ansi-dark"])
-def test_library_in_other_themes(snap_compare, game, theme):
-    app = game(opening=None, begin=False)
-    app.theme = theme
-    assert snap_compare(app, terminal_size=(80, 24))
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_tree(snap_compare, game, store, size):
+@at_each_size_and_theme
+def test_tree(picture, game, store, size, theme):
     async def to_the_tree(pilot):
         await pilot.press("enter")
         await until_open(pilot)
@@ -126,11 +131,11 @@ def test_tree(snap_compare, game, store, size):
 
     play(store, "12u3", texts=TEXTS, opening=OPENING)
     app = game(FakeEngine(TEXTS), opening=None, begin=False)
-    assert snap_compare(app, terminal_size=size, run_before=to_the_tree)
+    assert picture(app, size, theme, to_the_tree)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_data(snap_compare, game, store, size):
+@at_each_size_and_theme
+def test_data(picture, game, store, size, theme):
     async def to_the_data(pilot):
         await pilot.press("c")
         await until(lambda: isinstance(pilot.app.screen, DataScreen) and pilot.app.screen.query_one(Numbers).found)
@@ -138,11 +143,11 @@ def test_data(snap_compare, game, store, size):
 
     for number in range(4):
         play(store, "123132113121", opening=f"Story {number}.")
-    assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_data)
+    assert picture(game(opening=None, begin=False), size, theme, to_the_data)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_what_if(snap_compare, game, monkeypatch, size):
+@at_each_size_and_theme
+def test_what_if(picture, game, monkeypatch, size, theme):
     async def to_what_if(pilot):
         await until_open(pilot)
         await pilot.press("right", "i")
@@ -153,7 +158,7 @@ def test_what_if(snap_compare, game, monkeypatch, size):
         await pilot.pause(0.1)
 
     monkeypatch.setattr("fate.playthrough.Random", lambda *_: Random(0))  # the settings that are drawn
-    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=size, run_before=to_what_if)
+    assert picture(game(FakeEngine(TEXTS), OPENING), size, theme, to_what_if)
 
 
 def test_without_colours(snap_compare, game, monkeypatch):
@@ -165,8 +170,8 @@ def test_a_terminal_that_is_too_small(snap_compare, game):
     assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(20, 7), run_before=until_open)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_settings(snap_compare, store, fate_home, monkeypatch, size):
+@at_each_size_and_theme
+def test_settings(picture, store, fate_home, monkeypatch, size, theme):
     async def to_the_settings(pilot):
         await until_open(pilot)
         await pilot.press("comma")
@@ -181,7 +186,7 @@ def test_settings(snap_compare, store, fate_home, monkeypatch, size):
     monkeypatch.setattr("fate.tui.screens.settings.config_file", lambda: Path("~/fate/config.toml"))
     monkeypatch.setenv("FATE_CONTEXT", "512")
     app = FateApp(read_config(model="llama-fate"), store, begin=True, opening=OPENING, engine=FakeEngine(TEXTS))
-    assert snap_compare(app, terminal_size=size, run_before=to_the_settings)
+    assert picture(app, size, theme, to_the_settings)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 12)])
