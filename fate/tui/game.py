@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from textual import work
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from fate.config import Config
 from fate.core.choice import REASONS, Choice, DecisionKind
@@ -24,6 +23,7 @@ from fate.tui.messages import Offered, OfferFailed
 from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.candidates import Candidates
+from fate.tui.widgets.key_bar import KeyBar
 from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
 
@@ -66,7 +66,7 @@ class Game(Screen[None]):
         yield StoryView()
         yield Why()
         yield Candidates()
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         if self._path.ended and self.app.waits(self._path.story_id):

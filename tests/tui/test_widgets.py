@@ -16,6 +16,7 @@ ALONE = {
     "candidate_card": r"like a sleeping▏(.*\n)*.*t \.70 k 50",
     "candidates": "▶ 1[^▶]*2[^▶]*3[^▶]*— the end —",
     "dials": r"▶ temperature 1 \(was 0\.8\)",
+    "key_bar": "r Reroll *t Tie *u Undo",
     "setting": r"temperature +0\.6 +to 1\.1[^✗]*✗ context must be",
     "story_list": r"A new story\s*The door in the snow\s*12 choices, 400 words(.*\n)*.*archived",
     "story_view": "Tom touched the wood[^—]*— the end —",

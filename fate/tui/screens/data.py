@@ -14,12 +14,13 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.reactive import var
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker
 
 from fate.core.errors import FateError
 from fate.tui.report import report
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from fate.dataset.stats import Stats
@@ -63,7 +64,7 @@ class DataScreen(Screen[None]):
         yield Bar("Your choices", "counting …")
         with VerticalScroll(can_focus=False):
             yield Numbers(id="numbers", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._count()

@@ -11,7 +11,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.widgets import Footer, Input, OptionList
+from textual.widgets import Input, OptionList
 
 from fate.core.errors import FateError
 from fate.core.story import StoryState
@@ -20,6 +20,7 @@ from fate.tui.commands import DATA, SETTINGS
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.openings import OpeningsScreen
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.key_bar import KeyBar
 from fate.tui.widgets.story_list import NEW, StoryList
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ class LibraryScreen(Screen[None]):
     BINDINGS = [
         Binding("n", "new", "New story", id="library.new", tooltip="Begin a new story"),
         Binding("slash", "search", "Search", id="library.search", tooltip="Show only titles with these words"),
+        Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("c", "app.data", "Choices", id="library.data", tooltip=DATA),
         Binding("comma", "app.settings", "Settings", id="library.settings", tooltip=SETTINGS),
-        Binding("question_mark", "app.keys", "Keys", id="library.keys", tooltip="Show what every key does"),
         Binding("q", "app.quit", "Quit", id="library.quit", tooltip="Leave fate"),
         Binding("m", "rename", "Rename", id="library.rename", tooltip="Give the story another title"),
         Binding("a", "archive", "Archive", id="library.archive", tooltip="Archive it, or bring it back"),
@@ -52,7 +53,7 @@ class LibraryScreen(Screen[None]):
         yield Bar("fate")
         yield Input(placeholder="words of a title", compact=True)
         yield StoryList()
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False

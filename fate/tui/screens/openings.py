@@ -9,12 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, OptionList
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from fate.openings import openings
 from fate.tui.commands import SETTINGS
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
@@ -46,15 +47,15 @@ class OpeningsScreen(Screen[None]):
     BINDINGS = [
         Binding("o", "own", "Your own", id="openings.own", tooltip="Type an opening of your own"),
         Binding("escape", "back", "Back", id="openings.back", tooltip="Back to where you came from"),
-        Binding("comma", "app.settings", "Settings", id="openings.settings", tooltip=SETTINGS),
         Binding("question_mark", "app.keys", "Keys", id="openings.keys", tooltip="Show what every key does"),
+        Binding("comma", "app.settings", "Settings", id="openings.settings", tooltip=SETTINGS),
     ]
 
     def compose(self) -> ComposeResult:
         yield Bar("A new story", "how does it begin?")
         yield OpeningList(markup=False)
         yield OpeningInput(placeholder="or press o and type your own beginning")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._openings = openings()

@@ -7,7 +7,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, TextArea
+from textual.widgets import TextArea
+
+from fate.tui.widgets.key_bar import KeyBar
 
 
 class Editor(TextArea):
@@ -43,7 +45,7 @@ class PassageScreen(ModalScreen[str | None]):
         with Vertical(id="passage") as box:
             box.border_title = self._title
             yield Editor(self._text, soft_wrap=True, tab_behavior="focus")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         editor = self.query_one(TextArea)

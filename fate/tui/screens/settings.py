@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from fate.config import Config, Ranges, config_file
 from fate.core.errors import FateError
 from fate.tui.keymap import check_keymap
 from fate.tui.widgets.bar import Bar
+from fate.tui.widgets.key_bar import KeyBar
 from fate.tui.widgets.setting import Setting
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SettingsScreen(Screen[None]):
             for name in _RANGES:
                 yield self._setting(f"ranges.{name}", str(Ranges.model_fields[name].description))
         yield Static(id="about", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def _setting(self, name: str, about: str) -> Setting:
         config = self.app.config

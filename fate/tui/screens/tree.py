@@ -11,13 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static, Tree
+from textual.widgets import Static, Tree
 
 from fate.core.errors import FateError
 from fate.core.story import Branch, Path
 from fate.core.text import as_shown
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.branch_tree import OPENING, BranchTree
+from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
@@ -31,6 +32,7 @@ class TreeScreen(Screen[str | None]):
     CSS_PATH = "tree.tcss"
     BINDINGS = [
         Binding("escape,b,q", "dismiss(None)", "Back", id="tree.back", tooltip="Back to the story as it is"),
+        Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
         Binding("i", "what_if", "What if", id="tree.what-if", tooltip="This text under other settings"),
         Binding(
             "k", "scroll_whole(-1)", "Text up", show=False, id="tree.text-up", tooltip="The whole text, further up"
@@ -39,7 +41,6 @@ class TreeScreen(Screen[str | None]):
             "j", "scroll_whole(1)", "Text down", show=False, id="tree.text-down", tooltip="The whole text, further down"
         ),
         Binding("y", "copy", "Copy", show=False, id="tree.copy", tooltip="Copy this text"),
-        Binding("question_mark", "app.keys", "Keys", id="tree.keys", tooltip="Show what every key does"),
     ]
 
     def __init__(self, path: Path, branches: Iterable[Branch]) -> None:
@@ -52,7 +53,7 @@ class TreeScreen(Screen[str | None]):
         yield self._tree
         with VerticalScroll(id="whole", can_focus=False):
             yield Static(markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._tree.focus()

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from fate.core.choice import Candidate, Choice, Continuation
@@ -21,6 +21,7 @@ from fate.replay import matching, what_if
 from fate.tui.messages import REPAINT, OfferFailed, Written
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.dials import Dials
+from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
@@ -37,13 +38,13 @@ class WhatIfScreen(Screen[None]):
         Binding("right", "select(1)", "Setting", show=False, id="what-if.right", tooltip="The next setting"),
         Binding("up", "change(1)", "Change", key_display="↑ ↓", id="what-if.more", tooltip="More of it"),
         Binding("down", "change(-1)", "Change", show=False, id="what-if.less", tooltip="Less of it"),
+        Binding("escape,q,i", "app.pop_screen", "Back", id="what-if.back", tooltip="Back to where you came from"),
+        Binding("question_mark", "app.keys", "Keys", id="what-if.keys", tooltip="Show what every key does"),
         Binding("j", "scroll(1)", "Scroll", key_display="j k", id="what-if.down", tooltip="Both texts, a line down"),
         Binding("k", "scroll(-1)", "Scroll", show=False, id="what-if.up", tooltip="Both texts, a line up"),
         Binding("pagedown", "page(1)", "Page", show=False, id="what-if.page-down", tooltip="Both texts, a page down"),
         Binding("pageup", "page(-1)", "Page", show=False, id="what-if.page-up", tooltip="Both texts, a page up"),
         Binding("0", "reset", "As it was", id="what-if.reset", tooltip="All settings as they were"),
-        Binding("escape,q,i", "app.pop_screen", "Back", id="what-if.back", tooltip="Back to where you came from"),
-        Binding("question_mark", "app.keys", "Keys", id="what-if.keys", tooltip="Show what every key does"),
     ]
 
     def __init__(self, choice: Choice, candidate: Candidate) -> None:
@@ -61,7 +62,7 @@ class WhatIfScreen(Screen[None]):
                 with VerticalScroll(id=name, can_focus=False) as box:
                     box.border_title = title
                     yield Static(markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one("#was Static", Static).update(as_shown(self._was.text.strip()))

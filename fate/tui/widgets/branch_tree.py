@@ -21,8 +21,8 @@ class BranchTree(Tree[str]):
     """A line of play stands flat, choice under choice, however long it is; only what branches off is set in."""
 
     BINDINGS = [
-        Binding("enter", "select_cursor", "Go on from here", id="tree.step", tooltip="Play on from this text"),
-        Binding("space", "toggle_node", "Open, close", id="tree.toggle", tooltip="Show or hide what follows"),
+        Binding("enter", "select_cursor", "Go on", id="tree.step", tooltip="Play on from this text"),
+        Binding("space", "toggle_node", "Fold", id="tree.toggle", tooltip="Show or hide what follows"),
     ]
 
     def __init__(self, path: Path, branches: Iterable[Branch]) -> None:
