@@ -31,6 +31,7 @@ class Plain:
         self._answers = answers
         self._out = out
         self._loading = ("", 0.0)  # what was last said of it, and when
+        self._over = False  # there is no more input
 
     def say(self, *lines: str) -> None:
         for line in lines:
@@ -48,6 +49,7 @@ class Plain:
         """The next line of the input without spaces around it; None at its end."""
         print(f"{question} > ", end="", file=self._out, flush=True)
         line = self._answers.readline()
+        self._over = not line
         if not self._answers.isatty():
             self.say("" if line else "(end of input)")
         return line.strip() if line else None
@@ -61,6 +63,8 @@ class Plain:
 
     def choose_opening(self, openings: Iterable[Opening]) -> str | None:
         """The text of an opening that was picked by number, or typed; None at the end of the input."""
+        if self._over:
+            return None
         listed = list(openings)
         self.say(*(f"{number}. {opening.genre}: {opening.text}" for number, opening in enumerate(listed, 1)))
         while (answer := self.ask("Number of an opening, or the first words of your own")) is not None:

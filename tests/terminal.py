@@ -60,6 +60,13 @@ class Terminal:
         letters = [row[n] for row in rows for n in range(self._screen.columns) if row[n].data.strip()]
         return {(letter.bg, letter.fg) if letter.reverse else (letter.fg, letter.bg) for letter in letters}
 
+    @property
+    def underlined(self) -> str:
+        """What is underlined now."""
+        rows = [self._screen.buffer[n] for n in range(self._screen.lines)]
+        letters = [row[n] for row in rows for n in range(self._screen.columns)]
+        return "".join(letter.data for letter in letters if letter.underscore)
+
     def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait until the screen shows what matches."""
         end = time.monotonic() + seconds

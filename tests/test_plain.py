@@ -37,6 +37,14 @@ def test_answers_are_choices(store):
     assert decisions(store) == ["chosen", "chosen", None]
 
 
+def test_the_end_of_the_input_is_no_wish_for_another_story():
+    out = io.StringIO()
+    plain = Plain(io.StringIO(""), out)
+    assert plain.choose_story([]) is None
+    assert plain.choose_opening(openings()) is None
+    assert openings()[0].text not in out.getvalue()
+
+
 def test_the_end_of_the_input_leaves_and_loses_nothing(store):
     _, path = play(store, "3\n")
     assert path.passages == (TEXTS[2],)

@@ -2,12 +2,15 @@
 
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from contextlib import closing
 
+import pexpect
 import pytest
 
 from fate.engine import load
@@ -108,14 +111,37 @@ def test_the_first_frame_is_there_before_what_draws_the_others_and_looks_like_th
     assert frames[0] == frames[1]
 
 
-def test_a_start_that_is_broken_off_at_the_first_frame_leaves_the_terminal_as_it_was(never_imported, tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+def test_a_start_that_is_broken_off_at_the_first_frame_leaves_the_terminal_as_it_was(never_imported, tmp_path, number):
     never_imported("textual")
+    with Terminal("-c", f"{FATE} play; echo $?", command="/bin/sh", home=tmp_path) as terminal:
+        before = termios.tcgetattr(terminal.process.child_fd)
+        terminal.wait_for("opening the book")
+        assert termios.tcgetattr(terminal.process.child_fd) != before
+        os.kill(int(subprocess.check_output(["pgrep", "-P", str(terminal.process.pid)])), number)
+        terminal.process.expect(rf"\x1b\[\?1049l\x1b\[\?25h{128 + number}\r")
+        assert termios.tcgetattr(terminal.process.child_fd) == before
+
+
+def test_a_game_that_is_asked_to_end_leaves_the_terminal_as_it_was(tiny_folders, tmp_path):
+    arguments = ("play", OPENING, "--model", str(tiny_folders["llama"]))
+    with Terminal(*arguments, home=tmp_path) as terminal:
+        terminal.wait_for("which one")
+        terminal.process.kill(signal.SIGTERM)
+        terminal.process.expect(r"\x1b\[\?1049l")
+        terminal.process.expect(pexpect.EOF)
+        terminal.process.wait()
+        assert terminal.process.exitstatus == 143
+
+
+def test_the_key_that_leaves_counts_at_the_first_frame_too(tmp_path):
     with Terminal("play", home=tmp_path) as terminal:
         terminal.wait_for("opening the book")
-        terminal.press("\x03")
-        terminal.process.expect(r"\x1b\[\?1049l\x1b\[\?25h")
+        terminal.press("\x11")  # ctrl+q
+        terminal.process.expect(pexpect.EOF)
         terminal.process.wait()
-        assert terminal.process.exitstatus
+        assert terminal.process.exitstatus == 0
 
 
 def test_keys_pressed_at_the_first_frame_are_for_the_screen_that_follows(tmp_path):

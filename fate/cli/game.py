@@ -68,13 +68,13 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
         raise FateError("The game needs a terminal for its keys, its screen and its errors; start it from one.")
     if hasattr(signal, "SIGHUP"):  # whoever started fate may have it ignored; without its terminal it has no use
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    from fate.tui.first_frame import first_frame, keys_kept
+    from fate.tui.first_frame import first_frame
 
-    with keys_kept():
-        with first_frame():
-            from fate.tui import FateApp
+    with first_frame() as hand_over:
+        from fate.tui import FateApp
 
-            game = FateApp(config, begin=begin, opening=opening)
+        game = FateApp(config, begin=begin, opening=opening)
+        hand_over()
         game.run()
     if game.opened is not None:
         game.opened.close()

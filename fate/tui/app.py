@@ -23,7 +23,7 @@ from fate.tui.commands import KeyCommands
 from fate.tui.first_frame import WORDS
 from fate.tui.keymap import check_keymap, key_of
 from fate.tui.loading import load_in_background
-from fate.tui.memory import remember, remembered
+from fate.tui.memory import Drafts, remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.saving import write_story
 from fate.tui.terminal import TerminalApp
@@ -81,7 +81,7 @@ class FateApp(TerminalApp):
         self.failure: str | None = None  # why the app had to stop
         self.left: str | None = None  # the story that the library is to mark
         self.wanted: Config | None = None  # settings with another model, which is being loaded
-        self.drafts: dict[str, str] = {}  # words by hand that are in no story: by story, or by candidate that they edit
+        self.drafts = Drafts()
         self._loading = 0  # how many models are
         self._early: list[events.Event] | None = None if store else []  # see on_event
         self._games: WeakSet[Playthrough] = WeakSet()
@@ -123,7 +123,7 @@ class FateApp(TerminalApp):
             self.begin_story(self._opening)
         elif self._begin or not stories:
             self.push_screen(screens.OpeningsScreen())
-        self.call_after_refresh(self._let_in)
+        self.call_after_refresh(self._answer_early)
         if self.engine is None:
             self.call_after_refresh(self._load_engine)
 
@@ -135,12 +135,12 @@ class FateApp(TerminalApp):
         else:
             await super().on_event(event)
 
-    async def _let_in(self) -> None:
+    async def _answer_early(self) -> None:
         """Let what was typed early have its effect, one key after the other: a key may open what the next is for."""
         if self._early:
             if self.screen.is_mounted:
                 await super().on_event(self._early.pop(0))
-            self.call_after_refresh(self._let_in)
+            self.call_after_refresh(self._answer_early)
         else:
             self._early = None
 
@@ -170,18 +170,26 @@ class FateApp(TerminalApp):
             raise FateError(f"There is no theme {theme!r}; choose among {', '.join(sorted(self.available_themes))}.")
         if theme not in self.available_themes and self._has_16_colours:
             theme = "ansi-dark"  # of other themes the nearest of 16 colours may be as light as what is written on it
-        self._told_theme = theme  # what was put on here was not picked
+        self._theme_put_on = theme  # what was put on here was not picked
         if theme in self.available_themes:
             self.theme = theme
 
     def _remember_theme(self, theme: Theme) -> None:
-        if theme.name != self._told_theme:
-            self._told_theme = ""
+        """Keep the theme that was picked: in the file, if that says which, or else where the next start finds it."""
+        if theme.name == self._theme_put_on:
+            return
+        self._theme_put_on = ""
+        if self.config.theme and "theme" not in self.config.told:
+            try:
+                self.change("theme", self.config.changed("theme", theme.name))
+            except FateError as error:
+                self.tell_not_kept(error)
+        else:
             remember(theme=theme.name)
 
     @property
     def _has_16_colours(self) -> bool:
-        return not self.is_headless and self.console.color_system in ("standard", "windows")
+        return not (self.is_headless or self.no_color) and self.console.color_system in ("standard", "windows")
 
     def stories(self) -> list[StorySummary]:
         """All stories; none, and the app ends, where the database cannot be read."""
@@ -220,29 +228,20 @@ class FateApp(TerminalApp):
         except FateError as error:
             self.fail(error)
 
-    def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
-        """Show a candidate under other settings, if the model that wrote it is loaded and not at work."""
-        writing = next(s for s in reversed(self.screen_stack) if isinstance(s, screens.WritingScreen))
-        if not writing.is_at_rest:
-            self.notify("Ask once the candidates are complete.")
-        elif self.engine is None or choice.model.weights_sha256 != self.engine.info.weights_sha256:
-            self.notify(f"{choice.model.name} wrote this; load that model in the settings to ask.", markup=False)
-        elif choice.model.id != self.engine.info.id:  # every text would part, and not by what is asked
-            ran = f"{choice.model.precision} on {choice.model.device}, with {choice.model.threads} threads"
-            self.notify(f"The model ran otherwise when it wrote this ({ran}); load it so to ask.", markup=False)
-        elif len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > self.engine.context:
-            self.notify("This was written after more than the model may read now; raise context.", markup=False)
-        else:
-            self._reveal_what_if(choice, candidate)
-
     @work(exclusive=True, group="what-if")
-    async def _reveal_what_if(self, choice: Choice, candidate: Candidate) -> None:
+    async def show_what_if(self, choice: Choice, candidate: Candidate) -> None:
+        """Show a candidate under other settings, unless the reader goes elsewhere meanwhile."""
+        asking = self.screen
+        if obstacle := screens.WhatIfScreen.obstacle(self.engine, choice, candidate):
+            self.notify(obstacle, markup=False)
+            return
         try:
             await asyncio.to_thread(self.store.reveal, choice.id)
         except FateError as error:
             self.tell_not_kept(error)
         else:
-            self.push_screen(screens.WhatIfScreen(choice, candidate))
+            if self.screen is asking:
+                self.push_screen(screens.WhatIfScreen(choice, candidate))
 
     def fail(self, error: FateError) -> None:
         """End the app, and let the command line say why."""

@@ -36,7 +36,7 @@ class KeyCommands(Provider):
             if enabled and binding.id and binding.action not in named:
                 named.add(binding.action)
                 name = binding.description
-                if name == "Choose":
+                if binding.id.startswith("writing.choose"):
                     name += f" {binding.key}"  # candidates differ only in their number
                 said = tooltip.lower().startswith(name.lower())
                 words = tooltip if said else f"{name}: {tooltip[:1].lower()}{tooltip[1:]}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 if sys.platform != "win32":
     import termios
@@ -14,33 +16,51 @@ WORDS = "opening the book"
 
 
 @contextmanager
-def keys_kept() -> Iterator[None]:
-    """What is typed waits unseen, key by key, for the app that is being imported; afterwards all is as before."""
-    if "TEXTUAL_DRIVER" in os.environ or sys.platform == "win32":  # the keys are a browser's, or cannot be kept
-        yield
+def first_frame() -> Iterator[Callable[[], None]]:
+    """Show it and keep what is typed until the app, which draws the same, has called what this gives.
+
+    Whatever comes first, the end of the block, an exception or a signal: the terminal is then as it was before.
+    """
+    if "TEXTUAL_DRIVER" in os.environ or sys.platform == "win32":  # it is a browser's, or may not know the codes
+        yield lambda: None
         return
     before = termios.tcgetattr(0)
-    iflag, oflag, cflag, lflag, *rest = before
-    lflag &= ~(termios.ICANON | termios.ECHO)
-    termios.tcsetattr(0, termios.TCSANOW, [iflag & ~termios.ICRNL, oflag, cflag, lflag, *rest])
-    try:
-        yield
-    finally:
+    shown = True
+
+    def take_away() -> None:
+        nonlocal shown
+        if shown:
+            _write("\x1b[?1049l\x1b[?25h")
+            shown = False
         termios.tcsetattr(0, termios.TCSANOW, before)
 
+    def leave(number: int, _: object) -> None:  # at once: an exception in the midst of an import could get lost
+        take_away()
+        os._exit(128 + number)
 
-@contextmanager
-def first_frame() -> Iterator[None]:
-    """Shown while the app is imported, which takes it over; if that fails, the screen is as it was before."""
-    if "TEXTUAL_DRIVER" in os.environ or sys.platform == "win32":  # it is a browser's, or may not know the codes
-        yield
-        return
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    handlers = {number: signal.signal(number, leave) for number in signals}
+
+    def hand_over() -> None:
+        nonlocal shown
+        shown = False
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    _keep_keys(before)
     _write("\x1b[?1049h\x1b[?25l\x1b[2J" + _drawn(*os.get_terminal_size(sys.stderr.fileno())))
     try:
-        yield
-    except BaseException:
-        _write("\x1b[?1049l\x1b[?25h")
-        raise
+        yield hand_over
+    finally:
+        take_away()
+
+
+def _keep_keys(before: list[Any]) -> None:
+    """What is typed waits unseen and as it is, key by key."""
+    iflag, oflag, cflag, lflag, *rest = before
+    iflag &= ~(termios.ICRNL | termios.IXON)
+    lflag &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(0, termios.TCSANOW, [iflag, oflag, cflag, lflag, *rest])
 
 
 def _drawn(columns: int, rows: int) -> str:

@@ -72,8 +72,8 @@ class Game(Screen[None]):
         if self._path.ended and self.app.waits(self._path.story_id):
             self._past_the_end = self._path.tip_id
         self._show_page()
-        self._candidates.display = not self._at_the_end
-        self.watch(self.app, "config", self._heed)
+        self.set_class(self._at_the_end, "-ended")
+        self.watch(self.app, "config", self._follow)
         self.watch(self.app, "doing", self._say_doing)
         self.watch(self.app, "engine", self._begin)
 
@@ -99,7 +99,7 @@ class Game(Screen[None]):
         if self._state == "loading":
             self.query_one(Bar).say(f"{doing} …")
 
-    def _heed(self, before: Config, config: Config) -> None:
+    def _follow(self, before: Config, config: Config) -> None:
         """Settings count at once, also when they change while the story is open."""
         self.query_one(Why).display = config.reasons
         if before is config or before.blind != config.blind:
@@ -168,7 +168,7 @@ class Game(Screen[None]):
             "failed": f"stopped · {self.app.key('writing.reroll')} tries again",
         }
         self.query_one(Bar).say(said[state])
-        self._candidates.display = state != "ended"
+        self.set_class(state == "ended", "-ended")
 
     def _while_they_are_read(self) -> None:
         """Have written what may follow each candidate, so that it is there when one is chosen."""
@@ -204,6 +204,7 @@ class Game(Screen[None]):
         if message.round == self._turn.number:
             if self._turn.wish:
                 self._keep_draft(self._turn, self._turn.wish)
+                self._tell_draft_kept(self._turn.wish)
             self._turn.wish, self._leaving = None, False
             self._enter("failed")
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
@@ -238,9 +239,10 @@ class Game(Screen[None]):
             self.app.tell_not_kept(error)
             self._turn.wish, self._leaving = None, False
             self._keep_draft(self._turn, answer)
+            self._tell_draft_kept(answer)
             self._enter("open")
         else:
-            self.app.drafts.pop(self._owner(self._turn, answer.kind, answer.position), None)
+            self.app.drafts.drop(self._owner(self._turn, answer.kind, answer.position))
             self._go_on()
 
     def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
@@ -286,6 +288,9 @@ class Game(Screen[None]):
     def _keep_draft(self, turn: Turn, answer: Answer) -> None:
         """What was written by hand is not lost with the candidates that it was to answer."""
         if answer.text:
-            self.app.drafts[self._owner(turn, answer.kind, answer.position)] = answer.text
+            self.app.drafts.keep(self._owner(turn, answer.kind, answer.position), answer.text)
+
+    def _tell_draft_kept(self, answer: Answer) -> None:
+        if answer.text:
             key = self.app.key("writing.edit" if answer.kind == "edited" else "writing.write")
             self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")

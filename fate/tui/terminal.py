@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from textual import events
 from textual.app import App
+from textual.filter import LineFilter, NoColor
 
 from fate.core.text import as_shown, harmless
 from fate.tui.clipboard import hand_over, passed_on
@@ -15,7 +20,18 @@ from fate.tui.widgets.too_small import LEAST, TooSmall
 
 
 class TerminalApp(App[None]):
-    """Shows and copies texts that cannot steer the terminal, and covers itself where that is too small."""
+    """Shows and copies texts that cannot steer the terminal, and covers itself where that is too small.
+
+    Under NO_COLOR (https://no-color.org) it has the terminal's own two colours; what is marked is then in reverse, or
+    underlined.
+    """
+
+    def on_load(self) -> None:
+        if not self.is_headless and sys.platform != "win32":  # else the terminal would be left as a screen
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(self.exit, return_code=143))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [NoColor()] if self.no_color else super().get_line_filters()
 
     def notify(self, message: str, **options: Any) -> None:
         """As Textual does, but nothing is said twice at the same time; escape takes all of it away."""

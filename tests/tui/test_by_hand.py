@@ -128,6 +128,46 @@ async def test_a_passage_that_was_given_up_waits_while_the_story_is_left(game):
         assert app.screen.query_one(TextArea).text == "So"
 
 
+async def test_a_passage_that_was_given_up_waits_until_the_next_start(game):
+    async def offered_by_w(keys):
+        app = game(begin=False, opening=None) if keys else game()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press(*keys)
+            await until_open(pilot)
+            await pilot.press("w")
+            await until(lambda: isinstance(app.screen, PassageScreen))
+            found = app.screen.query_one(TextArea).text
+            await pilot.press(*"So", "escape")
+            await until(lambda: isinstance(app.screen, WritingScreen))
+            return found
+
+    assert await offered_by_w([]) == ""
+    assert await offered_by_w(["enter"]) == "So"
+
+
+async def test_a_passage_that_is_begun_before_the_candidates_takes_their_place(game, store):
+    engine = FakeEngine(NUMBERED, delay=0.3)
+    app = game(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.press("w", *"boy 1", "enter")
+        assert not writing(app)._turn.rows  # nothing has been written yet
+        await until(lambda: decisions(store)[:1] == ["written"])
+        assert page(app) == OPENING + " boy 1"
+
+
+async def test_a_passage_that_is_begun_before_there_is_a_model_takes_its_place_in_the_story(game, store):
+    app = game(loaded=False)
+    app._load = lambda config: None
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        await pilot.press("w", *"boy", "enter")
+        await until(lambda: isinstance(app.screen, WritingScreen))
+        app.engine = FakeEngine(NUMBERED)
+        await until(lambda: decisions(store)[:1] == ["written"])
+        assert page(app) == OPENING + " boy"
+
+
 async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
     app = game(FakeEngine(["\n\nA new day.", " Two.", " Three."]))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -150,13 +190,14 @@ async def test_words_that_could_not_be_kept_come_back(game, store, monkeypatch):
         def full(self, choice, decision, by_hand=None):
             raise StoreError("The disk is full.")
 
+        (story,) = (story.id for story in store.stories())
         with monkeypatch.context() as patch:
             patch.setattr(Store, "decide", full)
             await pilot.press("w", *"Mine", "enter")
-            await until(lambda: writing(app)._state == "open" and app.drafts)
+            await until(lambda: writing(app)._state == "open" and app.drafts.of(story))
         await pilot.press("w")
         await until(lambda: not isinstance(app.screen, WritingScreen))
         assert app.screen.query_one(TextArea).text == "Mine"
         await press(pilot, "enter")
         assert page(app) == OPENING + " Mine"
-        assert not app.drafts
+        assert not app.drafts.of(story)

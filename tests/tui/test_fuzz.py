@@ -9,7 +9,9 @@ from random import Random
 
 from fate.dataset.check import check
 from fate.store import Store
+from fate.tui.screens.library import LibraryScreen
 from tests.fakes import FakeEngine
+from tests.tui.driving import press, until_open
 
 KEYS = int(os.environ.get("FATE_FUZZ_KEYS", "60"))
 SEED = int(os.environ.get("FATE_FUZZ_SEED", "0"))
@@ -21,6 +23,18 @@ PRESSED = [
     *("j", "k", "pageup", "pagedown", "home", "end", "comma", "c", "m", "a", "d", "y", "Y", "slash", "x", "q"),
     *("s", "S", "ctrl+p", "backspace", "4", "8", "é", "漢", "0", "f1"),
 ]
+
+
+async def goes_on(pilot):
+    """A story can still be begun and played: nothing stands still, whatever was pressed."""
+    await pilot.resize_terminal(120, 40)
+    app = pilot.app
+    while not isinstance(app.screen, LibraryScreen):
+        app.pop_screen()
+    app.begin_story("Once more.")
+    await until_open(pilot)
+    await press(pilot, "1")
+    await press(pilot, "r")
 
 
 async def test_random_keys_and_resizes_break_nothing(game, store, tmp_path, monkeypatch):
@@ -42,6 +56,7 @@ async def test_random_keys_and_resizes_break_nothing(game, store, tmp_path, monk
                 await asyncio.sleep(rng.random() * 0.5)
             assert app.failure is None, pressed[-20:]
             assert app._exception is None, pressed[-20:]
+        await goes_on(pilot)
     store.close()
     again = Store(tmp_path / "fate.db")
     try:

@@ -207,7 +207,7 @@ async def test_enter_after_a_search_in_vain_begins_nothing(game, three):
         await pilot.press("slash", *"zzz", "enter", "enter")
         await until(lambda: "no title has these words" in words_on(app))
         assert isinstance(app.screen, LibraryScreen)
-        await pilot.press("backspace")
+        await pilot.press("escape")
         await until(lambda: "no title" not in words_on(app))
 
 

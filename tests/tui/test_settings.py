@@ -38,6 +38,18 @@ async def test_the_theme_that_was_picked_is_there_again(store):
         assert once_more.theme == "gruvbox"  # which was picked; the other was only told
 
 
+async def test_a_theme_that_is_picked_takes_the_place_of_one_in_the_file(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        app.change("theme", app.config.changed("theme", "nord"))
+        await pilot.pause()
+        app.theme = "dracula"
+        await until(lambda: in_the_file() == {"theme": "dracula"})
+    again = FateApp(read_config(), store, engine=FakeEngine())
+    async with again.run_test():
+        assert again.theme == "dracula"
+
+
 async def test_a_theme_that_is_not_there_is_one_sentence(store):
     app = app_with(store, theme="plaid")
     async with app.run_test():
@@ -303,6 +315,14 @@ async def test_the_palette_begins_with_what_keys_do_here_and_has_nothing_of_the_
     assert offered[0].startswith("Choose 1")
     assert not [words for words in offered if "Screenshot" in words or words.startswith(("Show keys", "Maximize"))]
     assert any("Theme" in words for words in offered)
+
+
+async def test_only_candidates_are_chosen_by_number_in_the_palette(store):
+    app = app_with(store)
+    async with at_the_settings(app) as pilot:
+        await go_to(pilot, "device")
+        said = [str(hit.text) async for hit in KeyCommands(app.screen).discover()]
+    assert "Choose: show what it can be" in said
 
 
 async def test_the_palette_finds_a_command_by_the_name_that_its_key_has(store):

@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 
 from fate.config import read_config
 from fate.tui import FateApp
-from fate.tui.screens.ask import ConfirmScreen
+from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.data import DataScreen, Numbers
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.settings import SettingsScreen
@@ -67,23 +67,25 @@ def test_writing_in_every_other_theme(picture, game, theme):
     assert picture(game(FakeEngine(TEXTS), OPENING), (60, 20), theme, played)
 
 
-def test_an_ending(snap_compare, game):
+@at_each_size_and_theme
+def test_an_ending(picture, game, size, theme):
     async def to_the_end(pilot):
         await until_open(pilot)
         await press(pilot, "3", then="ended")
 
     app = game(FakeEngine(TEXTS, ("sentence", "sentence", "eos")), OPENING)
-    assert snap_compare(app, terminal_size=(80, 24), run_before=to_the_end)
+    assert picture(app, size, theme, to_the_end)
 
 
-def test_keys(snap_compare, game):
+@at_each_size_and_theme
+def test_keys(picture, game, size, theme):
     async def to_the_keys(pilot):
         await until_open(pilot)
         await pilot.press("question_mark")
         await until(lambda: isinstance(pilot.app.screen, KeysScreen))
         await pilot.pause(0.2)
 
-    assert snap_compare(game(FakeEngine(TEXTS), OPENING), terminal_size=(80, 24), run_before=to_the_keys)
+    assert picture(game(FakeEngine(TEXTS), OPENING), size, theme, to_the_keys)
 
 
 @at_each_size_and_theme
@@ -110,14 +112,17 @@ def test_library(picture, game, size, theme):
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
-def test_a_question_before_deleting(snap_compare, game, size):
+@pytest.mark.parametrize(("key", "question"), [("d", ConfirmScreen), ("m", LineScreen)])
+@pytest.mark.parametrize(("size", "theme"), [((80, 24), DARK), ((40, 12), DARK), ((80, 24), LIGHT)])
+def test_a_question(picture, game, key, question, size, theme):
     async def to_the_question(pilot):
-        await pilot.press("d")
-        await until(lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        await pilot.press(key)
+        await until(lambda: isinstance(pilot.app.screen, question))
+        for line in pilot.app.screen.query(Input):
+            line.cursor_blink = False
         await pilot.pause(0.1)
 
-    assert snap_compare(game(opening=None, begin=False), terminal_size=size, run_before=to_the_question)
+    assert picture(game(opening=None, begin=False), size, theme, to_the_question)
 
 
 @at_each_size_and_theme

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import pytest
@@ -5,6 +6,8 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from fate.engine import load
+from fate.tui.screens.library import LibraryScreen
+from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
 from fate.tui.screens.writing import WritingScreen
@@ -104,8 +107,6 @@ async def test_another_models_candidate_is_not_written_again(game):
     app = game(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await until_open(pilot)
-        from dataclasses import replace
-
         engine.info = replace(engine.info, weights_sha256="o" * 64)
         await pilot.press("i")
         await pilot.pause(0.2)
@@ -117,10 +118,47 @@ async def test_while_candidates_are_written_there_is_no_asking_and_nothing_stand
     app = game(FakeEngine([" word" * 200] * 3, delay=0.02))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(lambda: writing(app)._turn.rows)
-        await pilot.press("space", "i", "b")
-        await pilot.pause(0.2)
-        await pilot.press("i", "i", "escape", "space")
-        await until(lambda: "writing" in state(app))
+        await pilot.press("space", "i")
+        assert "ask once" in state(app)
+        await pilot.press("b")
+        await until(lambda: isinstance(app.screen, TreeScreen))
+        await pilot.press("down", "i")
+        assert isinstance(app.screen, TreeScreen)
+        await pilot.press("escape", "space")
+        await until(lambda: isinstance(app.screen, WritingScreen) and "writing" in state(app))
+
+
+async def test_who_leaves_while_it_is_written_has_the_model_back(game):
+    engine = FakeEngine()
+    app = game(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        engine.delay = 0.05
+        await pilot.press("i")
+        await until(lambda: isinstance(app.screen, WhatIfScreen) and text(app, "would-be"))
+        assert said(app) == "writing …"
+        await pilot.press("q")
+        await until_open(pilot)
+        await press(pilot, "r")
+
+
+@pytest.mark.parametrize(("key", "there"), [("q", LibraryScreen), ("e", PassageScreen)])
+async def test_it_does_not_come_where_the_reader_has_gone_meanwhile(game, store, monkeypatch, key, there):
+    reveal = store.reveal
+
+    def slow(*arguments):
+        time.sleep(0.2)
+        reveal(*arguments)
+
+    monkeypatch.setattr(store, "reveal", slow)
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("i", key)
+        await until(lambda: isinstance(app.screen, there))
+        await until(lambda: next(store.choices()).revealed)
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, there)
 
 
 async def test_a_model_that_fails_does_not_end_the_game(game, monkeypatch):

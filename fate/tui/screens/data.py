@@ -83,6 +83,7 @@ class DataScreen(Screen[None]):
 
     def action_export(self) -> None:
         if self._exporting is None or self._exporting.is_finished:
+            self.query_one(Bar).mention("exporting …")
             self._exporting = self._export()
 
     @work(thread=True, group="export")
@@ -91,7 +92,6 @@ class DataScreen(Screen[None]):
 
         name = f"fate-dataset-{date.today()}"
         folder = next(f for n in count() if not (f := Path(f"{name}-{n}" if n else name)).exists())
-        self.app.notify(f"Exporting into {folder} …", markup=False)
         try:
             exported = export(self.app.store, folder)
         except FateError as error:
@@ -99,7 +99,7 @@ class DataScreen(Screen[None]):
         else:
             rows = ", ".join(f"{n:,} {config}" for config, n in exported.rows.items())
             said = [f"{folder.resolve()}: {rows}.", *exported.findings]
-            self.app.notify("\n".join(said), timeout=15, markup=False)
+            self.app.notify("\n".join(said), timeout=8, markup=False)
 
     def action_scroll(self, by: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=by)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding
+from textual.binding import ActiveBinding, Binding
 from textual.containers import VerticalScroll
 from textual.keys import format_key
 from textual.screen import ModalScreen
@@ -17,7 +17,7 @@ class KeysScreen(ModalScreen[None]):
     """A table of keys; any of escape, enter, q and ? closes it."""
 
     CSS_PATH = "keys.tcss"
-    BINDINGS = [("escape,enter,q,question_mark", "dismiss", "Close")]
+    BINDINGS = [Binding("escape,enter,q,question_mark", "dismiss", "Close", id="keys.close")]
 
     def __init__(self, bindings: Iterable[ActiveBinding]) -> None:
         super().__init__()

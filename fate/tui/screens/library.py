@@ -82,10 +82,8 @@ class LibraryScreen(Screen[None]):
         self._say_doing()
 
     def on_input_submitted(self) -> None:
-        if self._stories.shows_any:
+        if self._stories.shows_any:  # else enter again would begin a new story
             self._stories.focus()
-        else:  # enter again would begin a new story
-            self.query_one(Bar).say("no title has these words")
 
     def action_search(self) -> None:
         self.query_one(Input).display = True

@@ -80,7 +80,7 @@ class SettingsScreen(Screen[None]):
         self.watch(self.app, "doing", self._say_doing, init=False)
         self.watch(self.app, "engine", self._say_loaded, init=False)
         self.watch(self.app, "refused", self._say_refused, init=False)
-        self.watch(self.app, "config", self._heed, init=False)
+        self.watch(self.app, "config", self._follow, init=False)
 
     # --- one setting ------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class SettingsScreen(Screen[None]):
 
     # --- what came of it --------------------------------------------------------------------------
 
-    def _heed(self, before: Config, config: Config) -> None:
+    def _follow(self, before: Config, config: Config) -> None:
         for setting in self.query(Setting):
             if before.value(setting.setting) != config.value(setting.setting):
                 setting.keep(config.value(setting.setting))

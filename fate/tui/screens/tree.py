@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -43,8 +43,9 @@ class TreeScreen(Screen[str | None]):
         Binding("y", "copy", "Copy", show=False, id="tree.copy", tooltip="Copy this text"),
     ]
 
-    def __init__(self, path: Path, branches: Iterable[Branch]) -> None:
+    def __init__(self, path: Path, branches: Iterable[Branch], is_at_rest: Callable[[], bool]) -> None:
         super().__init__()
+        self._is_at_rest = is_at_rest  # whether the model is free to answer
         self._title = path.title
         self._tree = BranchTree(path, branches)
 
@@ -62,6 +63,9 @@ class TreeScreen(Screen[str | None]):
     async def action_what_if(self) -> None:
         marked = self._tree.marked
         if marked == OPENING:
+            return
+        if not self._is_at_rest():
+            self.query_one(Bar).mention("ask once the candidates are complete")
             return
         try:
             choice = await asyncio.to_thread(self.app.store.choice_of, marked)

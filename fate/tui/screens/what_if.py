@@ -24,6 +24,7 @@ from fate.tui.widgets.dials import Dials
 from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
+    from fate.engine import Engine
     from fate.tui.app import FateApp
 
 
@@ -46,6 +47,18 @@ class WhatIfScreen(Screen[None]):
         Binding("pageup", "page(-1)", "Page", show=False, id="what-if.page-up", tooltip="Both texts, a page up"),
         Binding("0", "reset", "As it was", id="what-if.reset", tooltip="All settings as they were"),
     ]
+
+    @staticmethod
+    def obstacle(engine: Engine | None, choice: Choice, candidate: Candidate) -> str:
+        """Why a candidate cannot be written again by a model; nothing if it can."""
+        if engine is None or choice.model.weights_sha256 != engine.info.weights_sha256:
+            return f"{choice.model.name} wrote this; load that model in the settings to ask."
+        if choice.model.id != engine.info.id:  # every text would part, and not by what is asked
+            ran = f"{choice.model.precision} on {choice.model.device}, with {choice.model.threads} threads"
+            return f"The model ran otherwise when it wrote this ({ran}); load it so to ask."
+        if len(choice.prompt_ids) + candidate.written.settings.max_new_tokens > engine.context:
+            return "This was written after more than the model may read now; raise context."
+        return ""
 
     def __init__(self, choice: Choice, candidate: Candidate) -> None:
         super().__init__()
@@ -97,9 +110,9 @@ class WhatIfScreen(Screen[None]):
 
     @work(thread=True, exclusive=True)
     def _write(self, settings: SamplerSettings, round_: int) -> None:
-        worker, engine = get_current_worker(), self.app.engine
+        worker, engine, in_use = get_current_worker(), self.app.engine, self.app.engine_in_use
         assert engine is not None
-        while not self.app.engine_in_use.acquire(timeout=REPAINT):
+        while not in_use.acquire(timeout=REPAINT):
             if worker.is_cancelled:
                 return
         try:
@@ -115,7 +128,7 @@ class WhatIfScreen(Screen[None]):
         except Exception as error:  # a model can fail in any way
             self.post_message(OfferFailed(round_, f"It could not be written: {error!r}."))
         finally:
-            self.app.engine_in_use.release()
+            in_use.release()  # a screen that was left meanwhile has no app any more
 
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._round:

@@ -11,8 +11,10 @@ from fate.core.errors import FateError
 from fate.core.text import harmless
 from fate.playthrough import Playthrough
 from fate.tui.game import Game
+from fate.tui.messages import REPAINT
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import TreeScreen
+from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.branch_tree import OPENING
 from fate.tui.widgets.candidate_card import CandidateCard
@@ -60,15 +62,15 @@ class WritingScreen(Game):
     def action_edit(self) -> None:
         if self._state == "open":
             marked = self._candidates.marked
-            draft = self.app.drafts.get(self._owner(self._turn, "edited", marked))
+            draft = self.app.drafts.of(self._owner(self._turn, "edited", marked))
             text = draft or harmless(self._turn.rows[marked].text.strip())
             self._ask_for_words("edited", PassageScreen("In your own words", text))
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).mention("edit once they are complete")
 
     def action_write(self) -> None:
-        if self._turn.rows and self._state in ("writing", "paused", "open") and not self._turn.wish:
-            draft = self.app.drafts.get(self._owner(self._turn, "written", 0), "")
+        if self._state in ("loading", "writing", "paused", "open") and not self._turn.wish:
+            draft = self.app.drafts.of(self._owner(self._turn, "written", 0))
             self._ask_for_words("written", PassageScreen("Your own passage", draft))
 
     @work
@@ -80,10 +82,18 @@ class WritingScreen(Game):
             words = await self.app.push_screen_wait(screen)
         finally:
             self._asking = False
-        if words is None:
-            self._keep_draft(turn, turn.answer(kind, position, screen.changed))
-        elif not (self._turn is turn and self._give(kind, position, words)):
-            self._keep_draft(turn, turn.answer(kind, position, words))
+        answer = turn.answer(kind, position, screen.changed if words is None else words)
+        self._keep_draft(turn, answer)
+        if words is not None and kind == "written":
+            turn = await self._first_words()
+        if words is None or self._turn is not turn or not self._give(kind, position, words):
+            self._tell_draft_kept(answer)
+
+    async def _first_words(self) -> Turn:
+        """Wait until there is something on the screen that one's own passage is preferred to."""
+        while self._state in ("loading", "writing", "paused", "open") and not self._turn.takes_keys:
+            await asyncio.sleep(REPAINT)
+        return self._turn
 
     def action_why(self, which: int) -> None:
         if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
@@ -104,7 +114,7 @@ class WritingScreen(Game):
         self._asking = True
         try:
             branches = await asyncio.to_thread(self.app.store.branches, self._path.story_id)
-            target = await self.app.push_screen_wait(TreeScreen(self._path, branches))
+            target = await self.app.push_screen_wait(TreeScreen(self._path, branches, lambda: self.is_at_rest))
         except FateError as error:
             self.notify(str(error), severity="error", markup=False)
             return

@@ -55,6 +55,8 @@ class StoryList(OptionList):
         self.clear_options()
         self.add_option(Option(Content.styled("+ A new story", "bold"), id=NEW))
         self.add_options([Option(_line(story), id=story.id) for story in found])
+        if self._words and not found:
+            self.add_option(Option("no title has these words", disabled=True))
         ids = [NEW, *self._shown]
         self.highlighted = ids.index(marked) if marked in ids else min(place, len(found))
 

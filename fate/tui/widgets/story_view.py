@@ -16,7 +16,7 @@ class StoryView(VerticalScroll, can_focus=False):
     """A story's text in a measured line; the newest passage stands out in bold, with its parameters below."""
 
     _reads_the_end = True  # rather than what was scrolled to
-    _told: SamplerSettings | None = None
+    _drawn_with: SamplerSettings | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="page", markup=False)
@@ -40,7 +40,7 @@ class StoryView(VerticalScroll, can_focus=False):
 
     def tell(self, settings: SamplerSettings | None) -> None:
         """Say so, below the page: spelled out, if that fits a line."""
-        self._told = settings
+        self._drawn_with = settings
         drawn, said = self.query_one("#drawn", Static), ""
         if settings is not None:
             said = f"drawn with {settings.spelled_out()}"
@@ -60,7 +60,7 @@ class StoryView(VerticalScroll, can_focus=False):
         self._reads_the_end = self.scroll_target_y >= self.max_scroll_y
 
     def on_resize(self) -> None:
-        self.call_after_refresh(lambda: self.tell(self._told))
+        self.call_after_refresh(lambda: self.tell(self._drawn_with))
         if self._reads_the_end:
             self._to_the_end()
 
