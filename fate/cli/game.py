@@ -73,8 +73,7 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
     with first_frame() as hand_over:
         from fate.tui import FateApp
 
-        game = FateApp(config, begin=begin, opening=opening)
-        hand_over()
+        game = FateApp(config, begin=begin, opening=opening, takes_over=hand_over)
         game.run()
     if game.opened is not None:
         game.opened.close()

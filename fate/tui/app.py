@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -48,6 +49,7 @@ class FateApp(TerminalApp):
         begin: start at a new story rather than at the library.
         opening: the new story's opening; None lets the reader choose one.
         engine: a model that is already loaded; by default ``config.model`` is loaded in the background.
+        takes_over: is called just before screen, keys and signals are the app's.
     """
 
     TITLE = "fate"
@@ -72,6 +74,7 @@ class FateApp(TerminalApp):
         begin: bool = False,
         opening: str | None = None,
         engine: Engine | None = None,
+        takes_over: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.set_reactive(FateApp.config, config)
@@ -87,10 +90,14 @@ class FateApp(TerminalApp):
         self._games: WeakSet[Playthrough] = WeakSet()
         self._begin = begin
         self._opening = opening
+        self._takes_over = takes_over
 
     def compose(self) -> ComposeResult:
         yield Bar("fate")
         yield Static(WORDS, id="curtain")
+
+    def on_load(self) -> None:
+        self._takes_over()
 
     def on_mount(self) -> None:
         try:

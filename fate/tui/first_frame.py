@@ -38,13 +38,14 @@ def first_frame() -> Iterator[Callable[[], None]]:
         take_away()
         os._exit(128 + number)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-    handlers = {number: signal.signal(number, leave) for number in signals}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    others = {number: signal.signal(number, leave) for number in (signal.SIGHUP, signal.SIGQUIT)}
 
     def hand_over() -> None:
         nonlocal shown
         shown = False
-        for number, handler in handlers.items():
+        for number, handler in others.items():  # the app answers the first two itself
             signal.signal(number, handler)
 
     _keep_keys(before)

@@ -27,8 +27,10 @@ class TerminalApp(App[None]):
     """
 
     def on_load(self) -> None:
-        if not self.is_headless and sys.platform != "win32":  # else the terminal would be left as a screen
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(self.exit, return_code=143))
+        if not self.is_headless and sys.platform != "win32":
+            for number in (signal.SIGINT, signal.SIGTERM):  # else they would leave the screen in the terminal
+                leave = partial(self.exit, return_code=128 + number)
+                asyncio.get_running_loop().add_signal_handler(number, leave)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [NoColor()] if self.no_color else super().get_line_filters()
