@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import termios
 import time
 from contextlib import closing
 
@@ -17,6 +16,8 @@ from fate.engine import load
 from fate.openings import openings
 from fate.store import Store
 from tests.terminal import FATE, Terminal
+
+termios = pytest.importorskip("termios")
 
 KILL_ROUNDS = int(os.environ.get("FATE_KILL_ROUNDS", "4"))
 KILL_SEED = int(os.environ.get("FATE_KILL_SEED", "0"))
@@ -111,28 +112,42 @@ def test_the_first_frame_is_there_before_what_draws_the_others_and_looks_like_th
     assert frames[0] == frames[1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
 def test_a_start_that_is_broken_off_at_the_first_frame_leaves_the_terminal_as_it_was(never_imported, tmp_path, number):
     never_imported("textual")
-    with Terminal("-c", f"{FATE} play; echo $?", command="/bin/sh", home=tmp_path) as terminal:
-        before = termios.tcgetattr(terminal.process.child_fd)
+    with Terminal("play", home=tmp_path) as terminal:
+        keys = terminal.process.child_fd
+        before = termios.tcgetattr(keys)
         terminal.wait_for("opening the book")
-        assert termios.tcgetattr(terminal.process.child_fd) != before
-        os.kill(int(subprocess.check_output(["pgrep", "-P", str(terminal.process.pid)])), number)
-        terminal.process.expect(rf"\x1b\[\?1049l\x1b\[\?25h{128 + number}\r")
-        assert termios.tcgetattr(terminal.process.child_fd) == before
-
-
-def test_a_game_that_is_asked_to_end_leaves_the_terminal_as_it_was(tiny_folders, tmp_path):
-    arguments = ("play", OPENING, "--model", str(tiny_folders["llama"]))
-    with Terminal(*arguments, home=tmp_path) as terminal:
-        terminal.wait_for("which one")
-        terminal.process.kill(signal.SIGTERM)
-        terminal.process.expect(r"\x1b\[\?1049l")
+        assert termios.tcgetattr(keys) != before
+        terminal.process.kill(number)
+        terminal.process.expect_exact("\x1b[?1049l\x1b[?25h")
         terminal.process.expect(pexpect.EOF)
+        assert termios.tcgetattr(keys) == before
         terminal.process.wait()
-        assert terminal.process.exitstatus == 143
+        assert terminal.process.exitstatus == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_game_that_is_asked_to_end_leaves_the_terminal_as_it_was_and_the_words_on_disk(tmp_path, number):
+    with Terminal("play", OPENING, home=tmp_path) as terminal:
+        terminal.wait_for("which one")
+        terminal.press("w")
+        terminal.wait_for("Your own passage")
+        terminal.press("So it was")
+        terminal.wait_for("So it was")
+        terminal.process.kill(number)
+        terminal.process.expect_exact("\x1b[?1049l")
+        terminal.process.expect(pexpect.EOF)
+        assert "Traceback" not in terminal.process.before.decode()
+        terminal.process.wait()
+        assert terminal.process.exitstatus == 128 + number
+    with Terminal(home=tmp_path) as terminal:
+        terminal.wait_for("A new story")
+        terminal.press("\r")
+        terminal.wait_for("which one")
+        terminal.press("w")
+        terminal.wait_for("So it was")
 
 
 def test_the_key_that_leaves_counts_at_the_first_frame_too(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from textual import events, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.reactive import var
@@ -24,7 +24,7 @@ from fate.tui.commands import KeyCommands
 from fate.tui.first_frame import WORDS
 from fate.tui.keymap import check_keymap, key_of
 from fate.tui.loading import load_in_background
-from fate.tui.memory import Drafts, remember, remembered
+from fate.tui.memory import remember, remembered
 from fate.tui.messages import EngineFailed, EngineProgress, EngineReady
 from fate.tui.saving import write_story
 from fate.tui.terminal import TerminalApp
@@ -84,9 +84,8 @@ class FateApp(TerminalApp):
         self.failure: str | None = None  # why the app had to stop
         self.left: str | None = None  # the story that the library is to mark
         self.wanted: Config | None = None  # settings with another model, which is being loaded
-        self.drafts = Drafts()
         self._loading = 0  # how many models are
-        self._early: list[events.Event] | None = None if store else []  # see on_event
+        self.has_begun = False
         self._games: WeakSet[Playthrough] = WeakSet()
         self._begin = begin
         self._opening = opening
@@ -130,26 +129,9 @@ class FateApp(TerminalApp):
             self.begin_story(self._opening)
         elif self._begin or not stories:
             self.push_screen(screens.OpeningsScreen())
-        self.call_after_refresh(self._answer_early)
+        self.has_begun = True
         if self.engine is None:
             self.call_after_refresh(self._load_engine)
-
-    async def on_event(self, event: events.Event) -> None:
-        """As ever, but what is typed before there is a screen for it waits for that screen."""
-        typed = isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded
-        if self._early is not None and typed:
-            self._early.append(event)
-        else:
-            await super().on_event(event)
-
-    async def _answer_early(self) -> None:
-        """Let what was typed early have its effect, one key after the other: a key may open what the next is for."""
-        if self._early:
-            if self.screen.is_mounted:
-                await super().on_event(self._early.pop(0))
-            self.call_after_refresh(self._answer_early)
-        else:
-            self._early = None
 
     @property
     def store(self) -> Store:

@@ -35,12 +35,15 @@ def first_frame() -> Iterator[Callable[[], None]]:
         termios.tcsetattr(0, termios.TCSANOW, before)
 
     def leave(number: int, _: object) -> None:  # at once: an exception in the midst of an import could get lost
-        take_away()
-        os._exit(128 + number)
+        try:
+            take_away()
+        finally:
+            os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
     others = {number: signal.signal(number, leave) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    others[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # nobody would draw it again
 
     def hand_over() -> None:
         nonlocal shown

@@ -19,6 +19,7 @@ from fate.core.story import Path
 from fate.playthrough import Answer, Playthrough
 from fate.power import on_battery
 from fate.tui.ghostwriter import Ghostwriter
+from fate.tui.memory import Draft
 from fate.tui.messages import Offered, OfferFailed
 from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
@@ -57,6 +58,7 @@ class Game(Screen[None]):
         self._turn = Turn()
         self._asking = False  # another screen is about to come, or there
         self._steps: deque[_Step] = deque()  # back or forth, to be taken one after the other
+        self._next: Answer | None = None  # words by hand that came before the turn that they answer
         self._leaving = False  # as soon as an answer is kept
         self._stepped_from: str | None = None  # a text that is marked where it is offered again
         self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
@@ -97,7 +99,7 @@ class Game(Screen[None]):
 
     def _say_doing(self, doing: str) -> None:
         if self._state == "loading":
-            self.query_one(Bar).say(f"{doing} …")
+            self.query_one(Bar).say(f"{doing} …" if self._next is None else f"{doing}, then your words …")
 
     def _follow(self, before: Config, config: Config) -> None:
         """Settings count at once, also when they change while the story is open."""
@@ -121,10 +123,12 @@ class Game(Screen[None]):
         """Show where the story stands, and offer what may follow."""
         assert self._playthrough is not None
         if self._leaving:
+            self._give_up_words()
             self.app.pop_screen()
             return
         self.workers.cancel_group(self, "offer")
         self._turn = Turn(self._turn.number + 1)
+        self._turn.wish, self._next = self._next, None
         self._path = self._playthrough.path
         self._show_page()
         self.query_one(Why).ask(self._playthrough, [self.app.key(f"writing.why-{word}") for word in REASONS])
@@ -132,6 +136,7 @@ class Game(Screen[None]):
         self._candidates.parameters = not self.app.config.blind
         self._tell_how_it_was_drawn(self._playthrough, self._path)
         if self._at_the_end:
+            self._give_up_words()
             self._enter("ended")
             return
         self._candidates.mark(0)
@@ -160,7 +165,7 @@ class Game(Screen[None]):
         self._state = state
         choice = f"choice {len(self._path.passages) + 1}"
         said: dict[State, str] = {
-            "writing": f"{choice} · writing …",
+            "writing": f"{choice} · " + ("your words are next …" if self._turn.wish else "writing …"),
             "paused": f"{choice} · paused, {self.app.key('writing.pause')} goes on",
             "open": f"{choice} · which one?",
             "deciding": f"{choice} · keeping it …",
@@ -202,25 +207,27 @@ class Game(Screen[None]):
 
     def on_offer_failed(self, message: OfferFailed) -> None:
         if message.round == self._turn.number:
-            if self._turn.wish:
-                self._keep_draft(self._turn, self._turn.wish)
-                self._tell_draft_kept(self._turn.wish)
-            self._turn.wish, self._leaving = None, False
+            self._leaving = False
             self._enter("failed")
+            self._give_up_words()
             self.notify(message.sentence, severity="error", timeout=60, markup=False)
 
     # --- from an answer to the next candidates ----------------------------------------------------
 
     def _give(self, kind: DecisionKind, position: int = 0, text: str = "") -> bool:
-        """Answer the candidates on the screen; False while they take no keys."""
+        """Answer the candidates on the screen, or with words by hand those to come; False if that cannot be now."""
         turn = self._turn
-        if not turn.takes_keys:
+        if turn.wish or self._next or not (turn.takes_keys or text):
             return False
         answer = turn.answer(kind, position, text)
         if self._state == "open":
             self._answer(answer)
-        elif self._state in ("writing", "paused") and not turn.wish:
+        elif self._state in ("writing", "paused"):
             turn.wish = answer  # the engine ends the candidates where they are, see on_offered
+            self._enter(self._state)
+        elif self._state in ("loading", "deciding") and kind == "written":
+            self._next = answer
+            self._say_doing(self.app.doing)
         else:
             return False
         return True
@@ -237,17 +244,17 @@ class Game(Screen[None]):
             await asyncio.to_thread(self._playthrough.answer, choice, answer)
         except FateError as error:
             self.app.tell_not_kept(error)
-            self._turn.wish, self._leaving = None, False
-            self._keep_draft(self._turn, answer)
-            self._tell_draft_kept(answer)
+            self._leaving = False
             self._enter("open")
+            self._turn.wish = answer
+            self._give_up_words()
         else:
-            self.app.drafts.drop(self._owner(self._turn, answer.kind, answer.position))
+            self._draft(answer.kind, answer.position).taken(answer.text)
             self._go_on()
 
     def _step(self, step: Callable[[Playthrough], bool], impossible: str) -> None:
         """Move back or forth between decisions; until that is done, no key answers the candidates."""
-        if self._playthrough is None or self._turn.wish:
+        if self._playthrough is None or self._turn.wish or self._next:
             return
         if self._state != "deciding":
             before = self._state
@@ -278,19 +285,24 @@ class Game(Screen[None]):
             self.app.pop_screen()
         else:
             self._enter("open" if self._turn.choice else before)
+            words, self._next = self._next, None
+            if words and not self._give(words.kind, words.position, words.text):
+                self._tell_draft_kept(words.kind)
         if refused:
             self.query_one(Bar).mention(refused)
 
-    def _owner(self, turn: Turn, kind: DecisionKind, position: int) -> str:
-        """Whose draft words by hand are: a candidate's, if they are an edit of it, or else the story's."""
-        return turn.choice.candidates[position].id if kind == "edited" and turn.choice else self._path.story_id
+    def _draft(self, kind: DecisionKind, position: int) -> Draft:
+        """Of words by hand: a candidate's, if they are an edit of it, or else the story's."""
+        choice = self._turn.choice if kind == "edited" else None
+        return Draft(choice.candidates[position].id if choice else self._path.story_id)
 
-    def _keep_draft(self, turn: Turn, answer: Answer) -> None:
-        """What was written by hand is not lost with the candidates that it was to answer."""
-        if answer.text:
-            self.app.drafts.keep(self._owner(turn, answer.kind, answer.position), answer.text)
+    def _give_up_words(self) -> None:
+        """Forget what was to be answered; words by hand stay a draft."""
+        for answer in (self._turn.wish, self._next):
+            if answer and answer.text:
+                self._tell_draft_kept(answer.kind)
+        self._turn.wish = self._next = None
 
-    def _tell_draft_kept(self, answer: Answer) -> None:
-        if answer.text:
-            key = self.app.key("writing.edit" if answer.kind == "edited" else "writing.write")
-            self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")
+    def _tell_draft_kept(self, kind: DecisionKind) -> None:
+        key = self.app.key("writing.edit" if kind == "edited" else "writing.write")
+        self.notify(f"Your words are not in the story; {key} brings them back.", severity="warning")

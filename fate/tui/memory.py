@@ -5,51 +5,63 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
+from pathlib import Path
 
 from fate.paths import home
-
-_STATE, _DRAFTS = "state.json", "drafts.json"
 
 
 def remembered() -> dict[str, str]:
     """All of it but the drafts; nothing where there is no file that can be read."""
-    return _read(_STATE)
+    try:
+        found = json.loads((home() / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def remember(**what: str) -> None:
     """Keep it; where nothing can be written, it is forgotten."""
-    _write(_STATE, {**_read(_STATE), **what})
+    _write(home() / "state.json", json.dumps({**remembered(), **what}))
 
 
-class Drafts:
-    """Words by hand that are in no story: by story, or by the candidate that they edit."""
+class Draft:
+    """Words by hand that are in no story, in a file of their own.
 
-    def __init__(self) -> None:
-        self._texts = _read(_DRAFTS)
+    Args:
+        owner: the id of the story that they are for, or of the candidate that they edit.
+    """
 
-    def of(self, owner: str) -> str:
-        return self._texts.get(owner, "")
+    def __init__(self, owner: str) -> None:
+        self._file = home() / "drafts" / f"{owner}.txt"
 
-    def keep(self, owner: str, text: str) -> None:
-        self._texts[owner] = text
-        _write(_DRAFTS, self._texts)
+    @property
+    def text(self) -> str:
+        """Nothing where there is none."""
+        try:
+            return self._file.read_bytes().decode(errors="replace")
+        except OSError:
+            return ""
 
-    def drop(self, owner: str) -> None:
-        if self._texts.pop(owner, None) is not None:
-            _write(_DRAFTS, self._texts)
+    def keep(self, text: str) -> None:
+        """Keep it, in the place of what was kept before; of no words, nothing."""
+        if text.strip():
+            _write(self._file, text)
+        else:
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
+
+    def taken(self, text: str) -> None:
+        """These words are in the story now; others that were written meanwhile are not."""
+        if self.text.strip() == text.strip():
+            self.keep("")
 
 
-def _read(name: str) -> dict[str, str]:
-    try:
-        found = json.loads((home() / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _write(name: str, what: dict[str, str]) -> None:
+def _write(file: Path, text: str) -> None:
+    """All or nothing, for the reader's eyes only."""
     with contextlib.suppress(OSError):
-        home().mkdir(parents=True, exist_ok=True)
-        part = home() / f"{name}.part"
-        part.write_text(json.dumps(what), encoding="utf-8")
-        os.replace(part, home() / name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=file.parent)
+        with open(handle, "wb") as stream:
+            stream.write(text.encode(errors="replace"))
+        os.replace(part, file)

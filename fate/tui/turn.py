@@ -40,14 +40,15 @@ class Turn:
         self.rows, self.choice = offer.rows, offer.choice
 
     def answer(self, kind: DecisionKind, position: int, text: str) -> Answer:
-        """An answer given now."""
-        return Answer(kind, position, text, round((time.monotonic() - self._takes_keys) * 1000))
+        """An answer given now; in no time, if it was given before there was anything to read."""
+        read = time.monotonic() - self._takes_keys if self.rows else 0.0
+        return Answer(kind, position, text, max(0, round(read * 1000)))
 
     def offers(self, playthrough: Playthrough, cancelled: Callable[[], bool]) -> Iterator[Offer]:
         """The candidates as they grow, as often as a screen can show them; the last offer has its choice."""
 
         def stop() -> bool:
-            return self.wish is not None or self.cut
+            return bool(self.rows) and (self.wish is not None or self.cut)  # nobody is offered nothing
 
         shown = 0.0
         for offer in playthrough.offer(stop):

@@ -4,12 +4,13 @@ from textual import events
 from textual.widgets import Static, TextArea
 
 from fate.store import Store, StoreError
+from fate.tui.memory import Draft
 from fate.tui.screens.library import LibraryScreen
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.writing import WritingScreen
 from tests.fakes import NUMBERED, FakeEngine
 from tests.tui.conftest import OPENING
-from tests.tui.driving import decisions, page, press, until, until_open, writing
+from tests.tui.driving import decisions, page, press, state, until, until_open, writing
 
 
 async def test_a_passage_by_hand_was_not_drawn(game, store):
@@ -146,14 +147,43 @@ async def test_a_passage_that_was_given_up_waits_until_the_next_start(game):
 
 
 async def test_a_passage_that_is_begun_before_the_candidates_takes_their_place(game, store):
-    engine = FakeEngine(NUMBERED, delay=0.3)
+    engine = FakeEngine(NUMBERED)
     app = game(engine)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(lambda: isinstance(app.screen, WritingScreen))
-        await pilot.press("w", *"boy 1", "enter")
-        assert not writing(app)._turn.rows  # nothing has been written yet
-        await until(lambda: decisions(store)[:1] == ["written"])
+        await until_open(pilot)
+        with app.engine_in_use:  # so that nothing can be written
+            await pilot.press(*"rwboy 1", "enter")
+            await until(lambda: "your words are next" in state(app))
+            assert not writing(app)._turn.rows
+            await pilot.press("u", "w", "1")  # what was given comes first
+        await until(lambda: decisions(store)[:2] == ["none_good", "written"])
+        await until_open(pilot)
         assert page(app) == OPENING + " boy 1"
+
+
+async def test_letters_that_come_with_w_are_the_passage(game, store):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for key in "wq1rs":
+            app.post_message(events.Key(key, key))
+        app.post_message(events.Key("enter", "\r"))
+        await until(lambda: page(app) == OPENING + " q1rs")
+        assert decisions(store)[:1] == ["written"]
+        assert not Draft(writing(app)._path.story_id).text
+
+
+async def test_an_emptied_draft_is_gone(game):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        for keys in (["S", "o"], ["backspace", "backspace"], []):
+            await pilot.press("w")
+            await until(lambda: isinstance(app.screen, PassageScreen))
+            words = app.screen.query_one(TextArea).text
+            await pilot.press(*keys, "escape")
+            await until(lambda: isinstance(app.screen, WritingScreen))
+        assert words == ""
 
 
 async def test_a_passage_that_is_begun_before_there_is_a_model_takes_its_place_in_the_story(game, store):
@@ -163,9 +193,11 @@ async def test_a_passage_that_is_begun_before_there_is_a_model_takes_its_place_i
         await until(lambda: isinstance(app.screen, WritingScreen))
         await pilot.press("w", *"boy", "enter")
         await until(lambda: isinstance(app.screen, WritingScreen))
+        assert "then your words" in state(app)
         app.engine = FakeEngine(NUMBERED)
-        await until(lambda: decisions(store)[:1] == ["written"])
-        assert page(app) == OPENING + " boy"
+        await until(lambda: page(app) == OPENING + " boy")
+        assert decisions(store)[:1] == ["written"]
+        assert next(store.choices()).decision.milliseconds == 0  # there was nothing to read
 
 
 async def test_an_edit_that_changes_nothing_is_a_choice_with_its_paragraph(game, store):
@@ -194,10 +226,10 @@ async def test_words_that_could_not_be_kept_come_back(game, store, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Store, "decide", full)
             await pilot.press("w", *"Mine", "enter")
-            await until(lambda: writing(app)._state == "open" and app.drafts.of(story))
+            await until(lambda: writing(app)._state == "open" and Draft(story).text)
         await pilot.press("w")
         await until(lambda: not isinstance(app.screen, WritingScreen))
         assert app.screen.query_one(TextArea).text == "Mine"
         await press(pilot, "enter")
         assert page(app) == OPENING + " Mine"
-        assert not app.drafts.of(story)
+        assert not Draft(story).text

@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import TextArea
 
+from fate.tui.memory import Draft
 from fate.tui.widgets.key_bar import KeyBar
 
 
@@ -26,7 +27,8 @@ class PassageScreen(ModalScreen[str | None]):
 
     Args:
         title: what is being written.
-        text: what stands in the editor at first.
+        draft: keeps what is typed, from the first letter on; what it has stands in the editor at first.
+        original: what stands there if there is no draft.
     """
 
     CSS_PATH = "passage.tcss"
@@ -36,27 +38,26 @@ class PassageScreen(ModalScreen[str | None]):
         Binding("escape", "cancel", "Cancel", id="passage.cancel", tooltip="Back without it"),
     ]
 
-    def __init__(self, title: str, text: str = "") -> None:
+    def __init__(self, title: str, draft: Draft, original: str = "") -> None:
         super().__init__()
         self._title = title
-        self._text = text
+        self._draft = draft
+        self._original = original
 
     def compose(self) -> ComposeResult:
         with Vertical(id="passage") as box:
             box.border_title = self._title
-            yield Editor(self._text, soft_wrap=True, tab_behavior="focus")
+            yield Editor(self._draft.text or self._original, soft_wrap=True, tab_behavior="focus")
         yield KeyBar()
 
     def on_mount(self) -> None:
         editor = self.query_one(TextArea)
         editor.move_cursor(editor.document.end)
-        editor.focus()
+        self.set_focus(editor)  # at once: the next letter is for it
 
-    @property
-    def changed(self) -> str:
-        """What stands in the editor, if it is something else than at first."""
-        text = self.query_one(TextArea).text
-        return text if text.strip() != self._text.strip() else ""
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        text = event.text_area.text
+        self._draft.keep("" if text.strip() == self._original.strip() else text)
 
     def action_take(self) -> None:
         text = self.query_one(TextArea).text

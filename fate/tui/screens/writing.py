@@ -11,10 +11,8 @@ from fate.core.errors import FateError
 from fate.core.text import harmless
 from fate.playthrough import Playthrough
 from fate.tui.game import Game
-from fate.tui.messages import REPAINT
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.tree import TreeScreen
-from fate.tui.turn import Turn
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.branch_tree import OPENING
 from fate.tui.widgets.candidate_card import CandidateCard
@@ -62,38 +60,31 @@ class WritingScreen(Game):
     def action_edit(self) -> None:
         if self._state == "open":
             marked = self._candidates.marked
-            draft = self.app.drafts.of(self._owner(self._turn, "edited", marked))
-            text = draft or harmless(self._turn.rows[marked].text.strip())
-            self._ask_for_words("edited", PassageScreen("In your own words", text))
+            original = harmless(self._turn.rows[marked].text.strip())
+            self._ask_for_words("edited", marked, original)
         elif self._state in ("writing", "paused"):
             self.query_one(Bar).mention("edit once they are complete")
 
     def action_write(self) -> None:
-        if self._state in ("loading", "writing", "paused", "open") and not self._turn.wish:
-            draft = self.app.drafts.of(self._owner(self._turn, "written", 0))
-            self._ask_for_words("written", PassageScreen("Your own passage", draft))
+        if self._turn.wish or self._next:
+            self.query_one(Bar).mention("what you gave comes first")
+        elif self._state not in ("ended", "failed"):
+            self._ask_for_words("written")
 
-    @work
-    async def _ask_for_words(self, kind: DecisionKind, screen: PassageScreen) -> None:
+    def _ask_for_words(self, kind: DecisionKind, position: int = 0, original: str = "") -> None:
         if self._asking:
             return
-        self._asking, turn, position = True, self._turn, self._candidates.marked
-        try:
-            words = await self.app.push_screen_wait(screen)
-        finally:
-            self._asking = False
-        answer = turn.answer(kind, position, screen.changed if words is None else words)
-        self._keep_draft(turn, answer)
-        if words is not None and kind == "written":
-            turn = await self._first_words()
-        if words is None or self._turn is not turn or not self._give(kind, position, words):
-            self._tell_draft_kept(answer)
+        turn, draft = self._turn, self._draft(kind, position)
 
-    async def _first_words(self) -> Turn:
-        """Wait until there is something on the screen that one's own passage is preferred to."""
-        while self._state in ("loading", "writing", "paused", "open") and not self._turn.takes_keys:
-            await asyncio.sleep(REPAINT)
-        return self._turn
+        def give(words: str | None) -> None:
+            self._asking = False
+            gone = kind == "edited" and self._turn is not turn  # the candidate that was edited
+            if (words is None or gone or not self._give(kind, position, words)) and draft.text:
+                self._tell_draft_kept(kind)
+
+        self._asking = True
+        title = "In your own words" if kind == "edited" else "Your own passage"
+        self.app.push_screen(PassageScreen(title, draft, original), give)
 
     def action_why(self, which: int) -> None:
         if self._playthrough is not None and self._state != "deciding" and not self._turn.wish:
@@ -124,10 +115,11 @@ class WritingScreen(Game):
             self._step(lambda game: game.stand(None if target == OPENING else target), "")
 
     def action_leave(self) -> None:
-        """Leave, but not before an answer that was given is kept."""
+        """Leave, but not before an answer that was given is kept; words that wait for a model stay a draft."""
         if self._turn.wish or self._state == "deciding":
             self._leaving = True
         else:
+            self._give_up_words()
             self.app.pop_screen()
 
     def action_save(self, suffix: str) -> None:

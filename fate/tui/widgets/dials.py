@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from textual.content import Content
 from textual.widgets import Static
 
 from fate.core.sampling import SamplerSettings
 
-# Each setting that can be turned: by how much at a time, and how far it goes.
+# Each setting that can be turned: the step from one round value to the next, the least and the most.
 _DIALS = {
     "temperature": (0.1, 0.1, 3.0),
     "top_k": (10, 1, 500),
     "typical_p": (0.05, 0.05, 1.0),
-    "muse_damp": (0.1, 0, 2),
+    "muse_damp": (0.1, 0.0, 2.0),
 }
 
 
@@ -24,7 +25,7 @@ class Dials(Static):
     def __init__(self, was: SamplerSettings) -> None:
         super().__init__(id="dials", markup=False)
         self.settings = self._was = was
-        self._turns = dict.fromkeys(_DIALS, 0)
+        self._stops = {name: _stops(getattr(was, name), *dial) for name, dial in _DIALS.items()}
         self._selected = 0
 
     def on_resize(self) -> None:
@@ -35,19 +36,19 @@ class Dials(Static):
         self._say()
 
     def turn(self, by: int) -> bool:
-        """Turn the selected one; False if it goes no further."""
-        name, (step, least, most) = list(_DIALS.items())[self._selected]
-        was = getattr(self._was, name)
-        value = was + (self._turns[name] + by) * step  # counted from the beginning, so that there and back is the same
-        if not least <= value <= most:
+        """Turn the selected one to the next value or the one before; False if it goes no further."""
+        name = list(_DIALS)[self._selected]
+        stops = self._stops[name]
+        place = stops.index(getattr(self.settings, name)) + by
+        if not 0 <= place < len(stops):
             return False
-        self._turns[name] += by
-        self.settings = replace(self.settings, **{name: type(was)(value)})
+        change: dict[str, Any] = {name: stops[place]}
+        self.settings = replace(self.settings, **change)
         self._say()
         return True
 
     def reset(self) -> None:
-        self.settings, self._turns = self._was, dict.fromkeys(_DIALS, 0)
+        self.settings = self._was
         self._say()
 
     def _say(self) -> None:
@@ -64,6 +65,12 @@ class Dials(Static):
             room -= len(said)
             parts.append((said, "bold reverse" if selected else ""))
         self.update(Content.assemble(*parts))
+
+
+def _stops(was: float, step: float, least: float, most: float) -> list[float]:
+    """The round values from the least to the most, and among them what it was."""
+    rounded = (round(n * step, 2) for n in range(round(most / step) + 1))
+    return sorted({was, least, *(value for value in rounded if value >= least)})
 
 
 if __name__ == "__main__":
