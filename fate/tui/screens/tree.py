@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Static, Tree
+from textual.widgets import Tree
 
 from fate.core.errors import FateError
 from fate.core.story import Branch, Path
@@ -19,6 +19,7 @@ from fate.core.text import as_shown
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.branch_tree import OPENING, BranchTree
 from fate.tui.widgets.key_bar import KeyBar
+from fate.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from fate.tui.app import FateApp
@@ -53,7 +54,7 @@ class TreeScreen(Screen[str | None]):
         yield Bar(self._title, "● your path · ○ once taken")
         yield self._tree
         with VerticalScroll(id="whole", can_focus=False):
-            yield Static(markup=False)
+            yield Prose()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -82,7 +83,7 @@ class TreeScreen(Screen[str | None]):
         """A line of the tree is cut; the whole text stands below it."""
         event.stop()
         whole = self.query_one("#whole", VerticalScroll)
-        whole.query_one(Static).update(as_shown(self._tree.texts[event.node.data or OPENING]).strip() or "(the end)")
+        whole.query_one(Prose).update(as_shown(self._tree.texts[event.node.data or OPENING]).strip() or "(the end)")
         whole.scroll_home(animate=False)
 
     def action_scroll_whole(self, by: int) -> None:

@@ -11,7 +11,6 @@ from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from fate.core.choice import Candidate, Choice, Continuation
@@ -22,6 +21,7 @@ from fate.tui.messages import REPAINT, OfferFailed, Written
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.dials import Dials
 from fate.tui.widgets.key_bar import KeyBar
+from fate.tui.widgets.prose import Prose
 
 if TYPE_CHECKING:
     from fate.engine import Engine
@@ -74,11 +74,11 @@ class WhatIfScreen(Screen[None]):
             for name, title in (("was", "as it was"), ("would-be", "as it would be")):
                 with VerticalScroll(id=name, can_focus=False) as box:
                     box.border_title = title
-                    yield Static(markup=False)
+                    yield Prose()
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#was Static", Static).update(as_shown(self._was.text.strip()))
+        self.query_one("#was Prose", Prose).update(as_shown(self._was.text.strip()))
         self._begin()
 
     def action_select(self, by: int) -> None:
@@ -104,7 +104,7 @@ class WhatIfScreen(Screen[None]):
 
     def _begin(self) -> None:
         self._round += 1
-        self.query_one("#would-be Static", Static).update("")
+        self.query_one("#would-be Prose", Prose).update("")
         self.query_one(Bar).say("writing …")
         self._write(self.query_one(Dials).settings, self._round)
 
@@ -144,7 +144,7 @@ class WhatIfScreen(Screen[None]):
         same = next((n for n in range(shorter) if text[n] != was[n]), shorter)
         # What parted stands out.
         content = Content.assemble(as_shown(text[:same]), (as_shown(text[same:]), "bold"))
-        self.query_one("#would-be Static", Static).update(content)
+        self.query_one("#would-be Prose", Prose).update(content)
         if row.finish_reason:
             self.query_one(Bar).say(self._parted(row))
 

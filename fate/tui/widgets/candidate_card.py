@@ -8,10 +8,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.widgets import Static
 
 from fate.core.choice import Continuation
 from fate.core.text import as_shown
+from fate.tui.widgets.prose import Prose
 
 
 class CandidateCard(VerticalScroll, can_focus=False):
@@ -33,7 +33,7 @@ class CandidateCard(VerticalScroll, can_focus=False):
         self.mark(False)
 
     def compose(self) -> ComposeResult:
-        yield Static(markup=False)
+        yield Prose()
 
     def mark(self, marked: bool) -> None:
         """The marked card is the one that enter takes."""
@@ -43,7 +43,7 @@ class CandidateCard(VerticalScroll, can_focus=False):
         self._show_title()
 
     def clear(self) -> None:
-        self.query_one(Static).update("")
+        self.query_one(Prose).update("")
         self.growing, self._need, self._note = True, (0, 0), ""
         self._show_title()
         self.scroll_home(animate=False)
@@ -54,13 +54,13 @@ class CandidateCard(VerticalScroll, can_focus=False):
         content = Content.assemble(text, ("▏" if self.growing else "", "dim"))
         if row.finish_reason == "eos":
             content = Content.assemble(text, "\n\n" if text else "", ("— the end —", "italic"))
-        self.query_one(Static).update(content)
+        self.query_one(Prose).update(content)
         self._note = row.settings.summary() if parameters else ""
         self._show_title()
 
     def need(self, width: int) -> int:
         """Rows that show the card whole at a width; no fewer than before, though a text may end a word shorter."""
-        text = self.query_one(Static).get_content_height(
+        text = self.query_one(Prose).get_content_height(
             Size(width, 0), self.app.viewport_size, width - self.gutter.width
         )
         before = self._need[1] if self._need[0] == width else 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from fate.core.sampling import SamplerSettings
 from fate.core.story import Path
 from fate.core.text import as_shown
+from fate.tui.widgets.prose import Prose
 
 
 class StoryView(VerticalScroll, can_focus=False):
@@ -19,8 +19,8 @@ class StoryView(VerticalScroll, can_focus=False):
     _drawn_with: SamplerSettings | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static(id="page", markup=False)
-        yield Static(id="drawn", markup=False)
+        yield Prose(id="page")
+        yield Prose(id="drawn")
 
     def show(self, path: Path, at_the_end: str = "") -> None:
         """Show a path; and, if anything is to be said ``at_the_end``, that this is the end."""
@@ -29,19 +29,19 @@ class StoryView(VerticalScroll, can_focus=False):
         parts: list[Content | tuple[str, str]] = [Content(as_shown(before)), (as_shown(newest), "bold")]
         if at_the_end:
             parts += [("\n\n— the end —\n\n", "italic"), (at_the_end, "dim")]
-        self.query_one("#page", Static).update(Content.assemble(*parts))
+        self.query_one("#page", Prose).update(Content.assemble(*parts))
         self.tell(None)
         self._to_the_end()
 
     @property
     def tells(self) -> bool:
         """Whether there is room to say how the newest passage was drawn."""
-        return self.query_one("#drawn", Static).display
+        return self.query_one("#drawn", Prose).display
 
     def tell(self, settings: SamplerSettings | None) -> None:
         """Say so, below the page: spelled out, if that fits a line."""
         self._drawn_with = settings
-        drawn, said = self.query_one("#drawn", Static), ""
+        drawn, said = self.query_one("#drawn", Prose), ""
         if settings is not None:
             said = f"drawn with {settings.spelled_out()}"
             if len(said) > drawn.size.width:
