@@ -173,6 +173,15 @@ async def test_letters_that_come_with_w_are_the_passage(game, store):
         assert not Draft(writing(app)._path.story_id).text
 
 
+async def test_what_is_typed_is_on_disk_from_the_first_letter(game):
+    app = game(FakeEngine(NUMBERED))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await pilot.press("w", "S")
+        await until(lambda: Draft(writing(app)._path.story_id).text == "S")
+        await pilot.press("ctrl+q")
+
+
 async def test_an_emptied_draft_is_gone(game):
     app = game(FakeEngine(NUMBERED))
     async with app.run_test(size=(80, 24)) as pilot:

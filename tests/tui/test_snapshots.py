@@ -7,13 +7,14 @@ from random import Random
 
 import pytest
 from textual.theme import BUILTIN_THEMES
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
 from fate.config import read_config
 from fate.tui import FateApp
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
 from fate.tui.screens.data import DataScreen, Numbers
 from fate.tui.screens.keys import KeysScreen
+from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.settings import SettingsScreen
 from fate.tui.screens.tree import TreeScreen
 from fate.tui.screens.what_if import WhatIfScreen
@@ -64,7 +65,7 @@ def test_writing(picture, game, size, theme):
 
 @pytest.mark.parametrize("theme", sorted(BUILTIN_THEMES.keys() - {DARK, LIGHT, TERMINALS_OWN}))
 def test_writing_in_every_other_theme(picture, game, theme):
-    assert picture(game(FakeEngine(TEXTS), OPENING), (60, 20), theme, played)
+    assert picture(game(FakeEngine(TEXTS), OPENING), (60, 20), theme, until_open)
 
 
 @at_each_size_and_theme
@@ -86,6 +87,19 @@ def test_keys(picture, game, size, theme):
         await pilot.pause(0.2)
 
     assert picture(game(FakeEngine(TEXTS), OPENING), size, theme, to_the_keys)
+
+
+@at_each_size_and_theme
+def test_words_by_hand(picture, game, size, theme):
+    async def to_the_editor(pilot):
+        await until_open(pilot)
+        await pilot.press("e")
+        await until(lambda: isinstance(pilot.app.screen, PassageScreen))
+        pilot.app.screen.query_one(TextArea).cursor_blink = False
+        await pilot.press("!")
+        await pilot.pause(0.1)
+
+    assert picture(game(FakeEngine(TEXTS), OPENING), size, theme, to_the_editor)
 
 
 @at_each_size_and_theme
