@@ -19,7 +19,7 @@ from tests.terminal import FATE, Terminal
 
 termios = pytest.importorskip("termios")
 
-KILL_ROUNDS = int(os.environ.get("FATE_KILL_ROUNDS", "4"))
+KILL_ROUNDS = int(os.environ.get("FATE_KILL_ROUNDS", "3"))
 KILL_SEED = int(os.environ.get("FATE_KILL_SEED", "0"))
 OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
 
