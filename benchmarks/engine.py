@@ -51,10 +51,13 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class WordsOf:
-    """The storyteller's tokenizer for ids of any vocabulary: what decoding costs, without the words."""
+    """The storyteller's tokenizer for ids of any vocabulary: what it costs, without the words."""
 
     def __init__(self) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(storyteller())
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        return self._tokenizer(text, **options)
 
     def decode(self, ids: list[int], **options: Any) -> str:
         text: str = self._tokenizer.decode([i % len(self._tokenizer) for i in ids], **options)

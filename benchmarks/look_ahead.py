@@ -109,7 +109,7 @@ def main() -> None:
     print(f"{'model':12} {'reading':>8} {'':8} {'p50 wait':>9} {'p95':>8} {'in 50 ms':>9} {'tokens':>7} {'CPU s':>6}")
     for shape in arguments.shapes:
         engine = engine_of(shape)
-        results[shape] = {}
+        results.setdefault(shape, {})
         for reading in arguments.reading or [2.0, 6.0]:
             for name, ahead in (("without", False), ("ahead", True)):
                 found = play(engine, arguments.choices, reading, ahead)
