@@ -144,8 +144,9 @@ async def test_who_leaves_while_it_is_written_has_the_model_back(game):
         assert said(app) == "writing …"
         await pilot.press("q")
         await until_open(pilot)
+        await until(lambda: not app.engine_in_use.locked(), seconds=8)  # fifty words would take most of a minute
         engine.delay = 0
-        await press(pilot, "r")  # long before fifty words would have been written
+        await press(pilot, "r")
 
 
 @pytest.mark.parametrize(("key", "there"), [("q", LibraryScreen), ("e", PassageScreen)])
