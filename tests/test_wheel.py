@@ -58,5 +58,5 @@ def test_its_command_answers(site):
 def test_the_screens_and_the_migrations_travel_with_it(site):
     files = {str(path.relative_to(site)) for path in site.rglob("*")}
     for file in (CHECKOUT / "fate").rglob("*"):
-        if file.suffix in (".py", ".tcss"):
+        if file.suffix in (".py", ".tcss", ".c"):
             assert str(file.relative_to(CHECKOUT)) in files

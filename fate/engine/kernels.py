@@ -1,13 +1,13 @@
 """Products with a fixed matrix, few rows at a time: what nearly all of a decode pass is spent on.
 
 A pass reads every weight once, so its time is the time of reading them: fewer bytes, less time. The
-kernels that read 16-bit and 8-bit weights beside fp32 activations are FBGEMM's, which PyTorch has on
-x86 only. Their results for one row do not depend on how many rows stand beside it, to the last bit.
+best products are our own, compiled on the machine that they run on; the next best for 16-bit and 8-bit
+weights beside fp32 activations are FBGEMM's, which PyTorch has on x86 only. The results of both for one
+row do not depend on how many rows stand beside it, to the last bit.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -15,24 +15,29 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
+from fate.engine import native
+
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
 Product = Callable[[torch.Tensor], torch.Tensor]
 _CHUNK = 1 << 26  # weights packed at once: the fp32 copy that packing takes is bounded by this
-_EXPONENTS = (-6, 14)  # of the largest weight, for which fp16 numbers are taken as they are
 _LOW = 2.0**12  # what fp16 leaves of an fp32 weight is kept as a second fp16, this many times larger
 _STEP, _ZERO = 1 / 127, 127  # in 8 bit, the integers from 0 to 254 stand for activations from -1 to 1
 
 
-def has_fbgemm() -> bool:
-    """Whether this build of PyTorch has the kernels for 16-bit and 8-bit weights on the CPU."""
-    return bool(torch.backends.quantized.supported_engines and "fbgemm" in torch.backends.quantized.supported_engines)
+def products(precision: str) -> Literal["native", "fbgemm", "torch"]:
+    """Whose products with weights of a precision the CPU of this machine takes; PyTorch's own have fp32 or bf16."""
+    if precision != "bfloat16" and native.library() is not None:
+        return "native"
+    if precision != "bfloat16" and "fbgemm" in (torch.backends.quantized.supported_engines or ()):
+        return "fbgemm"
+    return "torch"
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
     """x ↦ x Wᵀ + b for fp32 rows x, (rows, inputs) to (rows, outputs), with W held in some precision.
 
-    ``float32`` is exact to fp32's own rounding: on x86 a weight is the sum of two fp16 numbers (22
-    significant bits; one number where the checkpoint itself has no more), elsewhere it is fp32.
+    ``float32`` is exact to fp32's own rounding: for FBGEMM a weight is the sum of two fp16 numbers (22
+    significant bits), elsewhere it is fp32; where the checkpoint itself has no more, it is one fp16 number.
     ``float16`` rounds each weight to fp16. ``int8`` rounds weights to 127 steps of their output
     channel's largest, and each row of x to 127 steps of its own largest entry, so rows stay
     independent. ``bfloat16`` and every device but the CPU take PyTorch's own product in that type.
@@ -41,17 +46,20 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision
         weight: (outputs, inputs), any float type; not kept.
         bias: (outputs,) or None.
     """
+    whose = products(precision) if weight.device.type == "cpu" else "torch"
+    if whose == "native":
+        return native.NativeProduct(weight, bias, precision)
+    if whose == "torch":
+        return _Plain(weight, bias, precision)
     rows = max(1, _CHUNK // weight.shape[1])
     if len(weight) <= rows:
-        return _product(weight, bias, precision)
+        return _fbgemm(weight, bias, precision)
     cuts = [slice(at, at + rows) for at in range(0, len(weight), rows)]
-    parts = [_product(weight[cut], None if bias is None else bias[cut], precision) for cut in cuts]
+    parts = [_fbgemm(weight[cut], None if bias is None else bias[cut], precision) for cut in cuts]
     return lambda x: torch.cat([part(x) for part in parts], dim=-1)
 
 
-def _product(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
-    if weight.device.type != "cpu" or precision == "bfloat16" or not has_fbgemm():
-        return _Plain(weight, bias, precision)
+def _fbgemm(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
     if precision == "int8":
         return _Int8(weight.float(), bias)
     return _Half(weight.float(), bias, exact=precision == "float32")
@@ -59,7 +67,7 @@ def _product(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precisi
 
 class _Plain:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> None:
-        # Without FBGEMM the CPU has no fast product of narrow weights; the next best is fp32.
+        # The CPU has no fast product of its own with narrow weights; the next best is fp32.
         dtype = torch.float32 if weight.device.type == "cpu" else getattr(torch, precision, torch.bfloat16)
         self._weight = weight.to(dtype)
         self._bias = None if bias is None else bias.to(dtype)
@@ -70,9 +78,7 @@ class _Plain:
 
 class _Half:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, *, exact: bool) -> None:
-        # Weights of a size for which fp16 has too little range are packed as multiples of a power of two.
-        exponent = math.frexp(float(weight.abs().max()))[1]
-        self._unit = 1.0 if _EXPONENTS[0] <= exponent <= _EXPONENTS[1] else 2.0**exponent
+        self._unit = native.unit_of(float(weight.abs().max()))
         weight = weight / self._unit
         high = weight.half().float()
         bias = None if bias is None else bias.float() / self._unit

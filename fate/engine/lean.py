@@ -8,38 +8,23 @@ ahead for each of its three answers at once, are computed in the same way, to th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from fate.core.story import common_prefix
+from fate.engine.attention import Positions, TailAttention, Tails, TrunkAttention, rounded
 from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
 from fate.engine.kernels import Precision, Product, linear
+from fate.engine.native import NativePass, NativeProduct
 from fate.engine.pages import use_huge_pages
 
 _READ = 256  # prompt tokens read in one pass
-_SLOTS = 16  # tails are as long as they must be, in steps of so many: any finer, and the last bits would differ
-_LEAST = 4  # rows in a product with the trunk; with fewer, the last bits would depend on their number
-
 _MANY = 200_000_000  # weights that outgrow every cache, so that pages count
 
 Tensors = Callable[[str], torch.Tensor | None]  # a checkpoint's tensor by its name
-
-
-@dataclass(slots=True)
-class _Tails:
-    """What rows have beyond the trunk: group after group, each of as many rows."""
-
-    kv: torch.Tensor  # (layers, 2, kv_heads, rows, slots, head_dim)
-    bias: torch.Tensor  # (heads or 1, rows, slots): added to scores; -inf where a row has no token
-    passages: list[list[int]]  # of each row; they end where the new tokens start
-    written: list[list[int]]  # of each row: the new tokens that have been read
-    start: int  # the slot of the first new token
-    attention: _TailAttention | None = None  # over the slots in use, made when there are more of them
 
 
 class LeanDecoder:
@@ -73,16 +58,15 @@ class LeanDecoder:
         if self.device.type == "cpu" and self._weights.count > _MANY:
             use_huge_pages()
         self._activation = ACTIVATIONS[decoder.activation]
-        self._scale = decoder.head_dim**-0.5
-        self._turns = _turns(decoder, context).to(self.device) if decoder.positions == "rotary" else None
-        self._slopes = _slopes(decoder.heads).to(self.device) if decoder.positions == "alibi" else None
         shape = (decoder.layers, 2, decoder.kv_heads, context, decoder.head_dim)
         self._trunk = torch.empty(shape, dtype=self._weights.dtype, device=self.device)
+        self._positions = Positions(decoder, context, self._trunk)
+        self._native = self._weights.native(self._positions, context)
         self.forget()
 
     def forget(self) -> None:
         self._trunk_ids: list[int] = []
-        self._tails: _Tails | None = None
+        self._tails: Tails | None = None
 
     @torch.inference_mode()
     def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
@@ -118,19 +102,28 @@ class LeanDecoder:
             for passage, written in zip(tails.passages, tails.written, strict=True)
         ]
         slot = tails.start + len(tails.written[0])
-        tails.bias[:, :, slot] = self._bias(torch.tensor(places, device=self.device))
-        if tails.attention is None or slot >= tails.attention.end:
-            tails.attention = _TailAttention(self, tails, slot)
-        tails.attention.begin(slot, self._turns_at(places))
-        scores = self._weights.head(self._forward(tokens, places, tails.attention))
+        if self._native is not None:
+            first = [tails.start - len(passage) for passage in tails.passages]
+            x, length = self._embedded(tokens, places), len(self._trunk_ids)
+            scores = self._native(x, places, self._trunk, length, tails.kv, first, slot)
+        else:
+            scores = self._advance(tokens, places, tails, slot)
         for written, token in zip(tails.written, tokens, strict=True):
             written.append(token)
         self._tails = tails
         return scores.float()
 
+    def _advance(self, tokens: Sequence[int], places: Sequence[int], tails: Tails, slot: int) -> torch.Tensor:
+        tails.bias[:, :, slot] = self._positions.bias(torch.tensor(places, device=self.device))
+        if tails.attention is None or slot >= tails.attention.end:
+            trunk = self._trunk[:, :, :, : len(self._trunk_ids)]
+            tails.attention = TailAttention(self._decoder, self._positions, trunk, tails, slot)
+        tails.attention.begin(slot, self._positions.turns_at(places))
+        return self._weights.head(self._forward(tokens, places, tails.attention))
+
     # --- trunk and tails --------------------------------------------------------------------------
 
-    def _stem(self, prompts: Sequence[tuple[int, ...]], tails: _Tails | None) -> int:
+    def _stem(self, prompts: Sequence[tuple[int, ...]], tails: Tails | None) -> int:
         """How much of the prompts the trunk is to hold.
 
         Where all of them go on after one passage, that is all up to the passage's end; the last token of a
@@ -144,7 +137,7 @@ class LeanDecoder:
         return min(shortest, *(common_prefix(prompts[0], prompt) for prompt in prompts))
 
     def _settle(
-        self, prompts: Sequence[tuple[int, ...]], stem: int, tails: _Tails | None
+        self, prompts: Sequence[tuple[int, ...]], stem: int, tails: Tails | None
     ) -> tuple[list[torch.Tensor], list[int]]:
         """Let the trunk hold the first ``stem`` tokens; returns keys and values of each prompt's passage.
 
@@ -169,7 +162,7 @@ class LeanDecoder:
                 del self._trunk_ids[stem:]
         return passages, [length for _, length in sources]
 
-    def _source(self, prompt: tuple[int, ...], tails: _Tails | None) -> tuple[int | None, int]:
+    def _source(self, prompt: tuple[int, ...], tails: Tails | None) -> tuple[int | None, int]:
         """The row that shares the longest beginning with a prompt (None: the trunk), and its length."""
         found: tuple[int | None, int] = (None, common_prefix(self._trunk_ids, prompt))
         if tails and found[1] == len(self._trunk_ids):
@@ -180,7 +173,7 @@ class LeanDecoder:
                     found = (row, length)
         return found
 
-    def _read_part(self, tails: _Tails | None, row: int | None, begin: int, end: int) -> torch.Tensor:
+    def _read_part(self, tails: Tails | None, row: int | None, begin: int, end: int) -> torch.Tensor:
         """Keys and values that a row has from one token of its text to another."""
         trunk = len(self._trunk_ids)
         part = self._trunk[:, :, :, begin : max(begin, min(end, trunk))]
@@ -191,50 +184,38 @@ class LeanDecoder:
 
     def _new_tails(
         self, prompts: Sequence[tuple[int, ...]], stem: int, passages: list[torch.Tensor], room: int
-    ) -> _Tails:
-        new = _rounded(room)
-        start = max(new, *(_rounded(passage.shape[3]) for passage in passages))
+    ) -> Tails:
+        new = rounded(room)
+        start = max(new, *(rounded(passage.shape[3]) for passage in passages))
         layers, two, kv_heads, _, dim = self._trunk.shape
         kv = self._trunk.new_zeros((layers, two, kv_heads, len(prompts), start + new, dim))
-        heads = self._decoder.heads if self._slopes is not None else 1
+        heads = self._decoder.heads if self._positions.slopes is not None else 1
         bias = torch.full((heads, len(prompts), start + new), -torch.inf, device=self.device, dtype=self._trunk.dtype)
         for row, passage in enumerate(passages):
             length = passage.shape[3]
             kv[:, :, :, row, start - length : start] = passage
-            bias[:, row, start - length : start] = self._bias(torch.arange(stem, stem + length, device=self.device))
+            places = torch.arange(stem, stem + length, device=self.device)
+            bias[:, row, start - length : start] = self._positions.bias(places)
         ids = [list(prompt[stem:-1]) for prompt in prompts]
-        return _Tails(kv, bias, ids, [[] for _ in prompts], start)
+        return Tails(kv, bias, ids, [[] for _ in prompts], start)
 
     def _read(self, ids: Sequence[int]) -> None:
         """Read tokens of one text to the end of the trunk."""
         for begin in range(0, len(ids), _READ):
             part = ids[begin : begin + _READ]
             done = len(self._trunk_ids)
-            places = range(done, done + len(part))
-            self._forward(part, places, _TrunkAttention(self, done, len(part), self._turns_at(places)))
+            attention = TrunkAttention(self._decoder, self._positions, self._trunk, done, len(part))
+            self._forward(part, range(done, done + len(part)), attention)
             self._trunk_ids += part
-
-    def _bias(self, places: torch.Tensor) -> torch.Tensor:
-        """What is added to the scores of keys at places in a text, (heads or 1, places): ALiBi, or nothing."""
-        if self._slopes is None:
-            return torch.zeros((1, len(places)), device=self.device, dtype=self._trunk.dtype)
-        return (self._slopes.unsqueeze(1) * places).to(self._trunk.dtype)
-
-    def _turns_at(self, places: Sequence[int]) -> torch.Tensor | None:
-        return None if self._turns is None else self._turns[torch.tensor(places, device=self.device)]
 
     # --- the pass ---------------------------------------------------------------------------------
 
     def _forward(
-        self, tokens: Sequence[int], places: Sequence[int], attention: _TailAttention | _TrunkAttention
+        self, tokens: Sequence[int], places: Sequence[int], attention: TailAttention | TrunkAttention
     ) -> torch.Tensor:
         """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them."""
         w, decoder = self._weights, self._decoder
-        x = w.embedding[torch.tensor(tokens, device=w.embedding.device)].to(self.device, w.dtype)
-        if w.learned is not None:
-            x = x + w.learned[torch.tensor(places, device=self.device)]
-        if w.embedding_norm is not None:
-            x = w.embedding_norm(x)
+        x = self._embedded(tokens, places)
         for i, layer in enumerate(w.layers):
             attended = layer.out(attention(i, layer.qkv(layer.norm1(x))))
             x = x + attended if not decoder.parallel else x
@@ -249,139 +230,33 @@ class LeanDecoder:
                 x = x + attended
         return w.final_norm(x)
 
-
-class _Heads:
-    """Queries, keys and values of the new tokens in one layer, side by side, in the same memory for every layer.
-
-    Args:
-        tokens: how many.
-        turns: (tokens, heads + 2 kv_heads, head_dim / 2), see ``_turns``; None where nothing turns.
-    """
-
-    def __init__(self, decoder: Decoder, tokens: int, like: torch.Tensor, turns: torch.Tensor | None = None) -> None:
-        kv_heads, dim = decoder.kv_heads, decoder.head_dim
-        self.all = like.new_empty((tokens, decoder.heads + 2 * kv_heads, dim))
-        self.q = self.all[:, : decoder.heads]  # (tokens, heads, head_dim)
-        self.kv = self.all[:, decoder.heads :].view(tokens, 2, kv_heads, dim).permute(1, 2, 0, 3)  # as they are kept
-        self.turns = turns
-        self._flat = self.all.view(tokens, -1)
-        self._pairs = self.all.view(tokens, -1, dim // 2, 2)
-        self._turned = torch.view_as_complex(self._pairs) if like.dtype == torch.float32 else None
-
-    def put(self, qkv: torch.Tensor) -> None:
-        """Take (tokens, (heads + 2 kv_heads) · head_dim), and turn its pairs of dimensions as complex numbers."""
-        if self.turns is None:
-            self._flat.copy_(qkv)
-        elif self._turned is not None:
-            torch.mul(torch.view_as_complex(qkv.view(self._pairs.shape)), self.turns, out=self._turned)
-        else:
-            self._pairs.copy_(
-                torch.view_as_real(torch.view_as_complex(qkv.float().view(self._pairs.shape)) * self.turns)
-            )
+    def _embedded(self, tokens: Sequence[int], places: Sequence[int]) -> torch.Tensor:
+        w = self._weights
+        x = w.embedding[torch.tensor(tokens, device=w.embedding.device)].to(self.device, w.dtype)
+        if w.learned is not None:
+            x = x + w.learned[torch.tensor(places, device=self.device)]
+        return x if w.embedding_norm is None else w.embedding_norm(x)
 
 
-class _TailAttention:
-    """Attention of one new token in each row, over the trunk and the row's own tail.
+class _Norm:
+    """LayerNorm, or RMSNorm (Zhang & Sennrich, 2019, arXiv:1910.07467) where there is no bias."""
 
-    To begin an operation takes longer than most of them last, so all that they read and write is cut out of
-    tensors beforehand, for all layers and for as many passes as the slots suffice.
-    """
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, eps: float) -> None:
+        self.weight, self.bias = weight, bias
+        self._eps = eps
 
-    def __init__(self, lean: LeanDecoder, tails: _Tails, slot: int) -> None:
-        kv_heads, rows, _, dim = tails.kv.shape[2:]
-        each = lean._decoder.heads // kv_heads  # queries of a row that share a key
-        queries = rows * each
-        padded = max(queries, _LEAST)
-        longest = max(len(passage) for passage in tails.passages)
-        self.end = _rounded(slot + 1)  # of the slots that are in use
-        used = slice((tails.start - longest) // _SLOTS * _SLOTS, self.end)
-        length, own = len(lean._trunk_ids), self.end - used.start
-        new = tails.kv.new_zeros
-        self._scale = lean._scale
-        self._kv = tails.kv
-        self._heads = _Heads(lean._decoder, rows, tails.kv)
-        self._keys, self._values = _by_layer(tails.kv[:, :, :, :, used].flatten(2, 3))
-        self._trunk_keys, self._trunk_values = _by_layer(lean._trunk[:, :, :, :length])
-        # Every row's queries over its own tail, and all rows' over the trunk.
-        by_row, by_head = (kv_heads, rows, each), (kv_heads, padded)
-        self._q, self._shared_q = new((*by_row, dim)), new((*by_head, dim))
-        self._own_q = self._q.flatten(0, 1)
-        self._asked = self._heads.q.view(rows, kv_heads, each, dim).transpose(0, 1)
-        self._asked_too = self._shared_q[:, :queries].view(self._q.shape)
-        # Scores, and the weights that follow from them: in the trunk, then in the tail.
-        self._scores, self._weights = new((*by_head, length + own)), new((*by_head, length + own))
-        self._trunk_scores, self._trunk_weights = self._scores[:, :, :length], self._weights[:, :, :length]
-        self._tail_scores, self._tail_weights = (
-            both[:, :queries, length:].view(*by_row, own) for both in (self._scores, self._weights)
-        )
-        self._own_scores, self._own_weights = new((*by_row, own)), new((*by_row, own))
-        self._own_scores_flat, self._own_weights_flat = self._own_scores.flatten(0, 1), self._own_weights.flatten(0, 1)
-        self._trunk_bias = lean._bias(torch.arange(length, device=lean.device)).unsqueeze(1)
-        self._tail_bias = tails.bias[:, :, used].unsqueeze(2)
-        # What is read of the values with them.
-        self._from_tail, self._from_trunk = new((*by_row, dim)), new((*by_head, dim))
-        self._from_tail_flat = self._from_tail.flatten(0, 1)
-        self._from_trunk_by_row = self._from_trunk[:, :queries].view(self._from_tail.shape)
-        self._out = new((rows, kv_heads * each * dim))
-        self._sum = self._out.view(rows, kv_heads, each, dim).transpose(0, 1)
-
-    def begin(self, slot: int, turns: torch.Tensor | None) -> None:
-        """The new tokens are to lie in a slot, and to be turned as their places say."""
-        self._new = self._kv[:, :, :, :, slot].unbind()
-        self._heads.turns = turns
-
-    def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        """(rows, (heads + 2 kv_heads) · head_dim) to (rows, heads · head_dim), which the next layer overwrites."""
-        self._heads.put(qkv)
-        self._new[layer].copy_(self._heads.kv)
-        self._q.copy_(self._asked)
-        self._asked_too.copy_(self._asked)
-        in_trunk = torch.bmm(self._shared_q, self._trunk_keys[layer])
-        torch.add(self._trunk_bias, in_trunk, alpha=self._scale, out=self._trunk_scores)
-        torch.bmm(self._own_q, self._keys[layer], out=self._own_scores_flat)
-        torch.add(self._tail_bias, self._own_scores, alpha=self._scale, out=self._tail_scores)
-        torch.softmax(self._scores, -1, out=self._weights)
-        self._own_weights.copy_(self._tail_weights)
-        torch.bmm(self._own_weights_flat, self._values[layer], out=self._from_tail_flat)
-        torch.bmm(self._trunk_weights, self._trunk_values[layer], out=self._from_trunk)
-        torch.add(self._from_tail, self._from_trunk_by_row, out=self._sum)
-        return self._out
-
-
-class _TrunkAttention:
-    """Attention of several new tokens of one text, over the trunk and one another."""
-
-    def __init__(self, lean: LeanDecoder, done: int, new: int, turns: torch.Tensor | None) -> None:
-        self._scale = lean._scale
-        self._each = lean._decoder.heads // lean._decoder.kv_heads
-        self._heads = _Heads(lean._decoder, new, lean._trunk, turns)
-        self._new = lean._trunk[:, :, :, done : done + new].unbind()
-        self._read = lean._trunk[:, :, :, : done + new].unbind()
-        every = torch.arange(done + new, device=lean.device)
-        later = every > every[done:].unsqueeze(1)
-        self._bias = lean._bias(every).unsqueeze(1).masked_fill(later, -torch.inf).unsqueeze(0)
-
-    def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
-        """(tokens, (heads + 2 kv_heads) · head_dim) to (tokens, heads · head_dim)."""
-        self._heads.put(qkv)
-        self._new[layer].copy_(self._heads.kv)
-        q = self._heads.q.transpose(0, 1).unsqueeze(0)
-        k, v = self._read[layer].repeat_interleave(self._each, 1).unsqueeze(1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias, scale=self._scale)
-        return out[0].transpose(0, 1).flatten(1)
-
-
-def _by_layer(kv: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-    """(layers, 2, heads, tokens, head_dim) to the keys, transposed for a product, and the values of each layer."""
-    return kv[:, 0].transpose(-1, -2).unbind(), kv[:, 1].unbind()
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self.bias is None:
+            return F.rms_norm(x, self.weight.shape, self.weight, self._eps)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self._eps)
 
 
 @dataclass(slots=True)
 class _Layer:
-    norm1: Product
+    norm1: _Norm
     qkv: Product
     out: Product
-    norm2: Product
+    norm2: _Norm
     up: Product
     down: Product
 
@@ -448,13 +323,23 @@ class _Weights:
         qk = qkv[:turned].view(-1, d.head_dim, *qkv.shape[1:])[:, order].flatten(0, 1)
         return torch.cat((qk, qkv[turned:]))
 
-    def _norm(self, name: str) -> Product:
-        weight, eps, shape = self._own(f"{name}.weight"), self._decoder.eps, (self._decoder.hidden,)
-        if self._decoder.norm == "rms":
-            epsilon, mean = torch.full((1, 1), eps, device=self._device), 1 / self._decoder.hidden
-            return partial(_rms_norm, weight, epsilon, mean)
-        bias = self._own(f"{name}.bias")
-        return lambda x: F.layer_norm(x, shape, weight, bias, eps)
+    def native(self, positions: Positions, context: int) -> NativePass | None:
+        """The compiled pass, where all products are compiled ones."""
+        d = self._decoder
+        products = [product for layer in self.layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
+        native = [product for product in (*products, self.head) if isinstance(product, NativeProduct)]
+        if len(native) <= len(products) or not NativePass.takes(native):
+            return None
+        norms = [(norm.weight, norm.bias) for layer in self.layers for norm in (layer.norm1, layer.norm2)]
+        norms.append((self.final_norm.weight, self.final_norm.bias))
+        turns = positions.turns
+        if turns is not None:  # of one head, all turn alike
+            turns = turns[:, 0, : len(d.rotary_frequencies)].contiguous()
+        return NativePass(d, norms, native, turns, positions.slopes, context)
+
+    def _norm(self, name: str) -> _Norm:
+        bias = None if self._decoder.norm == "rms" else self._own(f"{name}.bias")
+        return _Norm(self._own(f"{name}.weight"), bias, self._decoder.eps)
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
         self.count += weight.numel()
@@ -472,33 +357,3 @@ class _Weights:
         if shape and tuple(found.shape) != shape:
             raise UnknownDecoderError(f"{name} of shape {tuple(found.shape)}")
         return found
-
-
-def _rms_norm(weight: torch.Tensor, eps: torch.Tensor, mean: float, x: torch.Tensor) -> torch.Tensor:
-    """RMSNorm (Zhang & Sennrich, 2019, arXiv:1910.07467) in fewer operations than PyTorch's own takes on a CPU."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-    scale = torch.addcmul(eps, length, length, value=mean).rsqrt_()
-    return (x * scale).to(x.dtype) * weight
-
-
-def _turns(decoder: Decoder, context: int) -> torch.Tensor:
-    """(context, heads + 2 kv_heads, head_dim / 2) complex: where each pair of dimensions of q, k and v stands.
-
-    A pair that does not turn, as those of v, is multiplied by 1.
-    """
-    angles = torch.zeros(context, decoder.heads + 2 * decoder.kv_heads, decoder.head_dim // 2)
-    frequencies = torch.tensor(decoder.rotary_frequencies)
-    angles[:, : -decoder.kv_heads, : len(frequencies)] = torch.outer(torch.arange(context), frequencies).unsqueeze(1)
-    return torch.polar(torch.ones_like(angles), angles)
-
-
-def _slopes(heads: int) -> torch.Tensor:
-    """ALiBi's slope of each head (Press et al., 2021, arXiv:2108.12409)."""
-    power = 2 ** math.floor(math.log2(heads))
-    slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
-    slopes += [2 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]
-    return torch.tensor(slopes)
-
-
-def _rounded(slots: int) -> int:
-    return -(-slots // _SLOTS) * _SLOTS

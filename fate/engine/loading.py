@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from fate.core.choice import ModelInfo
-from fate.engine import families, memory
+from fate.engine import families, memory, native
 from fate.engine.checkpoint import tensors
 from fate.engine.decoding import Decoder, Engine
 from fate.engine.families import UnknownDecoderError
@@ -34,7 +34,7 @@ from fate.engine.hub import (
     no_weights,
     weights,
 )
-from fate.engine.kernels import Precision, has_fbgemm
+from fate.engine.kernels import Precision, products
 from fate.engine.lean import LeanDecoder, Tensors
 from fate.engine.prompting import Chat, Preamble, preamble_of
 from fate.engine.spelling import decode, text_after
@@ -101,6 +101,9 @@ def load(
         )
     runs_in = executed(precision, size, on, lean=described is not None)
     _check_memory(name, size, runs_in, on, context, described is not None, progress)
+    if native.to_compile():
+        progress("compiling for this processor, this once")
+        native.library()
     progress("reading the weights")
     try:
         decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)
@@ -121,7 +124,8 @@ def load(
             f"so its stories would be nonsense; {ADVICE}."
         )
     progress("taking fingerprints")
-    info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on)
+    whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
+    info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
     return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble)
 
 
@@ -280,7 +284,7 @@ def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -
         return wanted if wanted != "auto" else "bfloat16" if _has_bfloat16(device) else "float16"
     if wanted == "auto":
         wanted = "float32" if size.parameters <= memory.SMALL else "float16"
-    return "float32" if wanted in ("float16", "int8") and not (lean and has_fbgemm()) else wanted
+    return "float32" if wanted in ("float16", "int8") and not (lean and products(wanted) != "torch") else wanted
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -339,7 +343,14 @@ def _sentence(name: str, error: Exception) -> str:
 
 
 def _info(
-    name: str, folder: Path, weight_files: Sequence[str], preamble: Preamble, facts: _Facts, precision: str, device: Any
+    name: str,
+    folder: Path,
+    weight_files: Sequence[str],
+    preamble: Preamble,
+    facts: _Facts,
+    precision: str,
+    device: Any,
+    products: str,
 ) -> ModelInfo:
     ran: dict[str, Any] = {
         "architecture": facts.architecture,
@@ -353,6 +364,7 @@ def _info(
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "transformers": version("transformers"),
+                "products": products,
             }
         ),
     }

@@ -161,8 +161,8 @@ def test_a_model_with_a_sliding_window_goes_on_beyond_it(sliding):
 
 def test_three_rows_share_one_reading_of_the_prompt(engine, monkeypatch):
     seen = []
-    forward = engine.decoder._forward
-    monkeypatch.setattr(engine.decoder, "_forward", lambda ids, *rest: seen.append(len(ids)) or forward(ids, *rest))
+    embedded = engine.decoder._embedded
+    monkeypatch.setattr(engine.decoder, "_embedded", lambda ids, *rest: seen.append(len(ids)) or embedded(ids, *rest))
     prompt = engine.encode(OPENING)
     longest = max(len(row.output_ids) for row in write(engine, prompt).rows)
     assert seen == [len(prompt) - 1, 1] + [3] * (longest - 1)

@@ -11,9 +11,10 @@ from fate.core.sampling import SettingsRanges
 from fate.engine import Engine, load
 from fate.engine.checkpoint import tensors
 from fate.engine.families import UnknownDecoderError, describe
-from fate.engine.kernels import has_fbgemm
+from fate.engine.kernels import products
 from fate.engine.lean import LeanDecoder
 from fate.paths import storyteller
+from tests.products import only
 
 VOCABULARY, CONTEXT = 300, 400
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -71,6 +72,17 @@ def oracle(folder):
             return torch.stack([model(input_ids=torch.tensor([text])).logits[0, -1] for text in texts])
 
     return scores
+
+
+@pytest.fixture(params=["native", "fbgemm", "torch"])
+def whose(request, monkeypatch):
+    """Whose products a lean forward takes; with native ones it takes the native pass."""
+    only(request.param, monkeypatch)
+
+
+@pytest.fixture(params=["native", "fbgemm"])
+def narrow(request, monkeypatch):
+    only(request.param, monkeypatch)
 
 
 def lean(folder, precision="float32"):
@@ -145,19 +157,17 @@ def play(decoder, oracle, near):
     same(scores, [one])
 
 
-def test_scores_are_those_of_transformers(folder, oracle):
+def test_scores_are_those_of_transformers(folder, oracle, whose):
     play(lean(folder), oracle, near=1e-5)
 
 
-@pytest.mark.skipif(not has_fbgemm(), reason="this build of PyTorch has no kernels for narrow weights")
 @pytest.mark.parametrize(("precision", "near"), [("float16", 5e-3), ("int8", 0.2)])
-def test_narrow_weights_change_scores_a_little(folder, oracle, precision, near):
+def test_narrow_weights_change_scores_a_little(folder, oracle, narrow, precision, near):
     play(lean(folder, precision), oracle, near)
 
 
-@pytest.mark.skipif(not has_fbgemm(), reason="elsewhere the last bits may depend on the number of rows")
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
-def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, precision):
+def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, narrow, precision):
     rng = Random(2)
     prompt = tokens(rng, 90)
     candidates = [prompt + tokens(rng, n) for n in (7, 12, 9)]
@@ -209,7 +219,7 @@ def test_rows_written_ahead_are_what_they_would_have_been():
         while not alone.done:
             alone.step()
         assert [row.output_ids for row in ahead.rows] == [row.output_ids for row in alone.rows]
-        if has_fbgemm():
+        if products("float32") != "torch":
             assert [row.logprobs for row in ahead.rows] == [row.logprobs for row in alone.rows]
 
 

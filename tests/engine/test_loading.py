@@ -11,7 +11,7 @@ import transformers
 
 from fate.engine import EngineError, load, memory
 from fate.engine.hub import weights
-from fate.engine.kernels import has_fbgemm
+from fate.engine.kernels import products
 from fate.engine.loading import executed
 from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, tiny_model
 
@@ -79,7 +79,7 @@ def test_bfloat16_is_what_it_says(tiny_folders):
     assert_near(scores(engine), expected(tiny_model("llama")), 0.05)
 
 
-@pytest.mark.skipif(not has_fbgemm(), reason="no kernels for narrow weights")
+@pytest.mark.skipif(products("int8") == "torch", reason="no products with narrow weights")
 @pytest.mark.parametrize(("precision", "share"), [("float16", 1e-3), ("int8", 0.1)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_narrow_weights_are_in_use_where_they_are_recorded(tiny_folders, family, precision, share):
@@ -106,7 +106,7 @@ def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():
     small, large = memory.Size(memory.SMALL, 1, 1), memory.Size(memory.SMALL + 1, 1, 1)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert executed("auto", small, cpu, lean=True) == "float32"
-    assert executed("auto", large, cpu, lean=True) == ("float16" if has_fbgemm() else "float32")
+    assert executed("auto", large, cpu, lean=True) == ("float32" if products("float16") == "torch" else "float16")
     assert executed("auto", large, cpu, lean=False) == "float32"
     assert executed("auto", small, gpu, lean=True) in ("float16", "bfloat16")
     assert executed("float32", large, gpu, lean=True) == "float32"

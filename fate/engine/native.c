@@ -1,0 +1,561 @@
+/* Products of a few rows with a fixed matrix, and a decoder's whole pass for one new token in each row.
+
+   A pass reads every weight once, so that reading them is what its time should be spent on. Four outputs of a
+   matrix lie interleaved, so that each thread reads its share of it from end to end in one stream.
+
+   What comes out for a row never depends on the rows beside it, on the number of threads, or on where its keys
+   and values lie, to the last bit: every sum has one order. */
+
+#include <immintrin.h>
+#include <math.h>
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if defined __AVX512F__ && defined __AVX512VNNI__
+#define LANES 16
+#define COUNT ((Vec){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+#define ROWS 12 /* that are multiplied at once: as many as there are registers for */
+#else
+#define LANES 8
+#define COUNT ((Vec){0, 1, 2, 3, 4, 5, 6, 7})
+#define ROWS 6
+#endif
+#define OUTPUTS (2 * LANES) /* that lie interleaved: a block */
+#define PADDING 64  /* rows of activations are as long as a multiple of this, filled up with zeros */
+#define CACHE 400000 /* bytes of activations that stay in a core's own cache while a matrix is read */
+
+typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint8_t Small __attribute__((vector_size(LANES), aligned(1)));
+
+enum Kind { FLOAT32, FLOAT16, INT8 };
+enum Activation { SILU, RELU, GELU, GELU_TANH };
+
+typedef struct {
+    int64_t kind, outputs, inputs;
+    const void *weights;  /* (blocks, inputs, OUTPUTS), in 8 bit (blocks, inputs / 4, OUTPUTS, 4); rest zeros */
+    const float *scales;  /* of each output, in 8 bit */
+    const int32_t *sums;  /* 128 times the sum of each output's weights, in 8 bit */
+    const float *bias;    /* or null */
+    float unit;           /* what the weights are multiples of */
+} Matrix;
+
+typedef struct {
+    const float *weight, *bias;
+} Norm;
+
+typedef struct {
+    Norm norm1, norm2;
+    Matrix qkv, out, up, down;
+} Layer;
+
+typedef struct {
+    int64_t layers, hidden, heads, kv_heads, head_dim, vocabulary, context;
+    int64_t rms, gated, parallel, activation;
+    int64_t turning;      /* pairs of a head's dimensions that turn */
+    float eps, scale;
+    const float *turns;   /* (context, turning, 2): cosine and sine */
+    const float *slopes;  /* ALiBi's of each head, or null */
+    const Layer *layer;
+    Norm final_norm;
+    Matrix head;
+} Model;
+
+typedef struct {
+    int64_t rows, length;     /* tokens in the trunk */
+    int64_t slots, slot;      /* of each tail; where the new token lies */
+    const int64_t *first;     /* the first slot of each row that is in use */
+    const int64_t *places;    /* of the new tokens in their texts */
+    const float *embedded;    /* (rows, hidden) */
+    const float *trunk;       /* (layers, 2, kv_heads, context, head_dim) */
+    float *tails;             /* (layers, 2, kv_heads, rows, slots, head_dim) */
+    float *scores;            /* (rows, vocabulary) */
+} Pass;
+
+/* --- a few numbers at a time ------------------------------------------------------------------ */
+
+INLINE Vec load(const float *x) { return *(const Vec *)x; }
+INLINE void store(float *x, Vec v) { *(Vec *)x = v; }
+INLINE Vec all(float x) { return x - (Vec){}; }
+INLINE int64_t padded(int64_t n) { return (n + PADDING - 1) / PADDING * PADDING; }
+
+#if LANES == 16
+INLINE Vec upper(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE Vec lower(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE Vec load_part(const float *x, int n) { return (Vec)_mm512_maskz_loadu_ps((1u << n) - 1, x); }
+INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
+
+/* The sums over the lanes of four vectors. */
+INLINE __m128 sums_of(Vec a, Vec b, Vec c, Vec d) {
+    __m512 ab = _mm512_unpacklo_ps((__m512)a, (__m512)b) + _mm512_unpackhi_ps((__m512)a, (__m512)b);
+    __m512 cd = _mm512_unpacklo_ps((__m512)c, (__m512)d) + _mm512_unpackhi_ps((__m512)c, (__m512)d);
+    __m512 abcd = (__m512)(_mm512_unpacklo_pd((__m512d)ab, (__m512d)cd)) +
+                  (__m512)(_mm512_unpackhi_pd((__m512d)ab, (__m512d)cd));
+    return (_mm512_extractf32x4_ps(abcd, 0) + _mm512_extractf32x4_ps(abcd, 1)) +
+           (_mm512_extractf32x4_ps(abcd, 2) + _mm512_extractf32x4_ps(abcd, 3));
+}
+#else
+INLINE Vec upper(Vec a, Vec b) { return (Vec)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE Vec lower(Vec a, Vec b) { return (Vec)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE Vec load_part(const float *x, int n) {
+    Vec v = {};
+    memcpy(&v, x, 4 * n);
+    return v;
+}
+INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm256_cvtph_ps(_mm_loadu_si128((const void *)x)); }
+
+INLINE __m128 sums_of(Vec a, Vec b, Vec c, Vec d) {
+    __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps((__m256)a, (__m256)b), _mm256_hadd_ps((__m256)c, (__m256)d));
+    return _mm256_extractf128_ps(sums, 0) + _mm256_extractf128_ps(sums, 1);
+}
+#endif
+
+INLINE void store_part(float *x, Vec v, int n) {
+    if (n == LANES)
+        store(x, v);
+    else
+        memcpy(x, &v, 4 * n);
+}
+
+INLINE float largest_of(Vec a) {
+    float largest = a[0];
+    for (int i = 1; i < LANES; i++) largest = a[i] > largest ? a[i] : largest;
+    return largest;
+}
+
+INLINE float sum_of(Vec a) {
+    float sums[4];
+    _mm_storeu_ps(sums, sums_of(a, (Vec){}, (Vec){}, (Vec){}));
+    return sums[0];
+}
+
+/* e to the power of each lane, to about one unit in the last place: 2^n times a polynomial (Cephes' expf). */
+INLINE Vec exponential(Vec x) {
+    const Vec rounder = all(12582912.0f); /* adding and subtracting it leaves an integer */
+    x = lower(upper(x, all(-87.0f)), all(88.0f));
+    Vec n = (x * 1.44269504f + rounder) - rounder;
+    x -= n * 0.693359375f;
+    x -= n * -2.12194440e-4f;
+    Vec p = all(1.9875691500e-4f);
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    p = p * x * x + x + 1.0f;
+    return p * (Vec)((__builtin_convertvector(n, Ints) + 127) << 23);
+}
+
+/* --- products --------------------------------------------------------------------------------- */
+
+/* Rows as a product takes them: filled up with zeros and, for 8 bit, as integers around 128. */
+typedef struct {
+    int64_t stride;        /* numbers from one row to the next */
+    float *numbers;
+    uint8_t *integers;
+    float *steps;          /* of each row's integers */
+} Input;
+
+static size_t input_size(int64_t rows, int64_t longest) { return rows * (padded(longest) * 5 + PADDING); }
+
+static Input input_in(char *memory, int64_t rows, int64_t longest) {
+    int64_t count = rows * padded(longest);
+    return (Input){0, (float *)memory, (uint8_t *)memory + 4 * count, (float *)(memory + 5 * count)};
+}
+
+static void quantise(Input *input, int64_t row, int64_t n) {
+    const float *x = input->numbers + row * input->stride;
+    uint8_t *y = input->integers + row * input->stride;
+    Vec largest = {};
+    for (int64_t i = 0; i < n; i += LANES) {
+        Vec v = load(x + i);
+        largest = upper(largest, upper(v, -v));
+    }
+    const float most = largest_of(largest);
+    const Vec inverse = all(most > 0 ? 127.0f / most : 0.0f), rounder = all(12582912.0f);
+    for (int64_t i = 0; i < input->stride; i += LANES) {
+        Vec v = (load(x + i) * inverse + rounder) - rounder;
+        *(Small *)(y + i) = __builtin_convertvector(__builtin_convertvector(v, Ints) + 128, Small);
+    }
+    input->steps[row] = most / 127.0f;
+}
+
+/* Take rows (rows, inputs) of which each begins ``stride`` numbers after the one before. */
+static void take(Input *input, const Matrix *m, const float *x, int64_t stride, int64_t rows) {
+    input->stride = padded(m->inputs);
+    for (int64_t row = 0; row < rows; row++) {
+        float *y = input->numbers + row * input->stride;
+        if (y != x + row * stride) memcpy(y, x + row * stride, 4 * m->inputs);
+        memset(y + m->inputs, 0, 4 * (input->stride - m->inputs));
+        if (m->kind == INT8) quantise(input, row, m->inputs);
+    }
+}
+
+/* Store some of a block's outputs, after adding the bias and what ``out`` held. */
+static __attribute__((noinline)) void put_part(const Matrix *m, int64_t output, Vec y, float *out, int add) {
+    float rest[LANES];
+    store(rest, y);
+    for (int64_t j = 0; output + j < m->outputs; j++)
+        out[output + j] = rest[j] + (m->bias ? m->bias[output + j] : 0) + (add ? out[output + j] : 0);
+}
+
+INLINE void put(const Matrix *m, int64_t output, Vec y, float *out, int add) {
+    if (output + LANES > m->outputs) {
+        put_part(m, output, y, out, add);
+        return;
+    }
+    if (m->bias) y += load(m->bias + output);
+    if (add) y += load(out + output);
+    store(out + output, y);
+}
+
+INLINE void floats(const Matrix *m, const int kind, const int rows, int64_t block, const float *x, int64_t stride,
+                   float *out, int64_t out_stride, int add) {
+    const int64_t n = m->inputs;
+    const float *whole = (const float *)m->weights + block * n * OUTPUTS;
+    const uint16_t *half = (const uint16_t *)m->weights + block * n * OUTPUTS;
+    Vec sums[ROWS][2] = {};
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = i * OUTPUTS;
+        Vec a = kind == FLOAT16 ? load_half(half + at) : load(whole + at);
+        Vec b = kind == FLOAT16 ? load_half(half + at + LANES) : load(whole + at + LANES);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            sums[r][0] += x[r * stride + i] * a;
+            sums[r][1] += x[r * stride + i] * b;
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++) {
+        put(m, block * OUTPUTS, sums[r][0] * m->unit, out + r * out_stride, add);
+        put(m, block * OUTPUTS + LANES, sums[r][1] * m->unit, out + r * out_stride, add);
+    }
+}
+
+/* Add the products of four unsigned with four signed bytes to each lane. */
+INLINE Ints multiply_add(Ints sums, Ints x, Ints w) {
+#if LANES == 16
+    return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, (__m512i)w);
+#elif defined __AVXVNNI__
+    return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)x, (__m256i)w);
+#else /* those in even and those in odd places, as 16 bit */
+    const __m256i even = _mm256_and_si256((__m256i)x, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16((__m256i)x, 8);
+    const __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16((__m256i)w, 8), 8);
+    const __m256i w_odd = _mm256_srai_epi16((__m256i)w, 8);
+    return sums + (Ints)_mm256_madd_epi16(even, w_even) + (Ints)_mm256_madd_epi16(odd, w_odd);
+#endif
+}
+
+INLINE void bytes(const Matrix *m, const int rows, int64_t block, const uint8_t *x, const float *steps, int64_t stride,
+                  float *out, int64_t out_stride, int add) {
+    const int64_t fours = (m->inputs + 3) / 4;
+    const Ints *weights = (const Ints *)((const int8_t *)m->weights + block * fours * 4 * OUTPUTS);
+    Ints sums[ROWS][2] = {};
+    for (int64_t i = 0; i < fours; i++) {
+        const Ints a = weights[2 * i], b = weights[2 * i + 1];
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            const Ints four = ((const int32_t *)(x + r * stride))[i] - (Ints){};
+            sums[r][0] = multiply_add(sums[r][0], four, a);
+            sums[r][1] = multiply_add(sums[r][1], four, b);
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int part = 0; part < 2; part++) {
+            const int64_t output = block * OUTPUTS + part * LANES;
+            const Ints total = sums[r][part] - *(const Ints *)(m->sums + output);
+            put(m, output, __builtin_convertvector(total, Vec) * load(m->scales + output) * steps[r],
+                out + r * out_stride, add);
+        }
+}
+
+INLINE void block_of(const Matrix *m, const int rows, int64_t block, const Input *x, int64_t row, float *out,
+                     int64_t out_stride, int add) {
+    const float *numbers = x->numbers + row * x->stride;
+    out += row * out_stride;
+    if (m->kind == INT8)
+        bytes(m, rows, block, x->integers + row * x->stride, x->steps + row, x->stride, out, out_stride, add);
+    else if (m->kind == FLOAT16)
+        floats(m, FLOAT16, rows, block, numbers, x->stride, out, out_stride, add);
+    else
+        floats(m, FLOAT32, rows, block, numbers, x->stride, out, out_stride, add);
+}
+
+static int64_t blocks(const Matrix *m) { return (m->outputs + OUTPUTS - 1) / OUTPUTS; }
+
+/* Blocks of outputs from ``begin`` to ``end`` for all rows, set or added. */
+static __attribute__((noinline, noclone)) void multiply(const Matrix *m, int64_t begin, int64_t end, const Input *x, int64_t rows, float *out,
+                     int64_t out_stride, int add) {
+    for (int64_t block = begin; block < end; block++) {
+        int64_t row = 0;
+#define ROWS_AT_ONCE(n) for (; row + n <= rows; row += n) block_of(m, n, block, x, row, out, out_stride, add)
+#if ROWS > 6
+        ROWS_AT_ONCE(12);
+        ROWS_AT_ONCE(9);
+#endif
+        ROWS_AT_ONCE(6);
+        ROWS_AT_ONCE(3);
+        ROWS_AT_ONCE(1);
+    }
+}
+
+/* The part of ``n`` that is one thread's. */
+INLINE int64_t share(int64_t n, int thread) { return n * thread / omp_get_num_threads(); }
+
+/* --- a pass ----------------------------------------------------------------------------------- */
+
+static void normalise(const Model *m, const Norm *norm, const float *x, float *y) {
+    const int64_t n = m->hidden, whole = n / LANES * LANES;
+    const int rest = n - whole;
+    float mean = 0;
+    if (!m->rms) {
+        Vec sums = load_part(x + whole, rest);
+        for (int64_t i = 0; i < whole; i += LANES) sums += load(x + i);
+        mean = sum_of(sums) / n;
+    }
+    Vec squares = {};
+    for (int64_t i = 0; i < whole; i += LANES) squares += (load(x + i) - mean) * (load(x + i) - mean);
+    float sum = sum_of(squares);
+    for (int64_t i = whole; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
+    const float scale = 1 / sqrtf(sum / n + m->eps);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int some = n - i < LANES ? rest : LANES;
+        Vec v = (load_part(x + i, some) - mean) * scale * load_part(norm->weight + i, some);
+        if (norm->bias) v += load_part(norm->bias + i, some);
+        store_part(y + i, v, some);
+    }
+}
+
+static void activate(const Model *m, float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t some = n - i < LANES ? n - i : LANES;
+        Vec v = load_part(x + i, some), y;
+        switch (m->activation) {
+        case SILU: y = v / (1.0f + exponential(-v)); break;
+        case RELU: y = upper(v, (Vec){}); break;
+        case GELU_TANH: /* ½ (1 + tanh u) is the logistic function of 2 u */
+            y = v / (1.0f + exponential(-1.5957691216f * (v + 0.044715f * v * v * v)));
+            break;
+        default:
+            for (int j = 0; j < LANES; j++) y[j] = 0.5f * v[j] * (1 + erff(v[j] * 0.70710678f));
+        }
+        store_part(x + i, y, some);
+    }
+}
+
+INLINE void turn(const Model *m, int64_t place, float *x) {
+    const float *turns = m->turns + place * m->turning * 2;
+    for (int64_t i = 0; i < m->turning; i++) {
+        float a = x[2 * i], b = x[2 * i + 1], cosine = turns[2 * i], sine = turns[2 * i + 1];
+        x[2 * i] = a * cosine - b * sine;
+        x[2 * i + 1] = a * sine + b * cosine;
+    }
+}
+
+/* The products of a query with n keys. */
+static void ask(const float *query, const float *keys, int64_t n, int64_t dim, float *scores) {
+    const int64_t whole = dim / LANES * LANES;
+    for (int64_t i = 0; i < n; i += 4) {
+        const float *a = keys + i * dim, *end = keys + (n - 1) * dim; /* the last one stands for those beyond it */
+        const float *b = i + 1 < n ? a + dim : end, *c = i + 2 < n ? b + dim : end, *d = i + 3 < n ? c + dim : end;
+        Vec of_a = {}, of_b = {}, of_c = {}, of_d = {};
+        for (int64_t at = 0; at < whole; at += LANES) {
+            const Vec q = load(query + at);
+            of_a += q * load(a + at);
+            of_b += q * load(b + at);
+            of_c += q * load(c + at);
+            of_d += q * load(d + at);
+        }
+        if (whole < dim) {
+            const int rest = dim - whole;
+            const Vec q = load_part(query + whole, rest);
+            of_a += q * load_part(a + whole, rest);
+            of_b += q * load_part(b + whole, rest);
+            of_c += q * load_part(c + whole, rest);
+            of_d += q * load_part(d + whole, rest);
+        }
+        float four[4];
+        _mm_storeu_ps(four, sums_of(of_a, of_b, of_c, of_d));
+        if (i + 4 <= n)
+            memcpy(scores + i, four, sizeof four);
+        else
+            memcpy(scores + i, four, 4 * (n - i));
+    }
+}
+
+/* Add n values, each times its weight. */
+static void answer(const float *weights, const float *values, int64_t n, int64_t dim, float *out) {
+    int64_t at = 0;
+    for (; at + 4 * LANES <= dim; at += 4 * LANES) { /* four sums at once: one would wait for itself */
+        Vec a = load(out + at), b = load(out + at + LANES), c = load(out + at + 2 * LANES), d = load(out + at + 3 * LANES);
+        for (int64_t i = 0; i < n; i++) {
+            const float *value = values + i * dim + at;
+            a += weights[i] * load(value);
+            b += weights[i] * load(value + LANES);
+            c += weights[i] * load(value + 2 * LANES);
+            d += weights[i] * load(value + 3 * LANES);
+        }
+        store(out + at, a);
+        store(out + at + LANES, b);
+        store(out + at + 2 * LANES, c);
+        store(out + at + 3 * LANES, d);
+    }
+    for (; at < dim; at += LANES) {
+        const int some = dim - at < LANES ? dim - at : LANES;
+        Vec sum = load_part(out + at, some);
+        for (int64_t i = 0; i < n; i++) sum += weights[i] * load_part(values + i * dim + at, some);
+        store_part(out + at, sum, some);
+    }
+}
+
+/* Attention of a row's new token in one head of keys and values. */
+static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, float *qkv, float *out,
+                   float *scores) {
+    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads, first = p->first[row];
+    const int64_t own = p->slot + 1 - first, n = p->length + own;
+    const int64_t head = layer * 2 * m->kv_heads + kv_head, of_trunk = m->kv_heads * m->context * dim;
+    const int64_t of_tails = m->kv_heads * p->rows * p->slots * dim;
+    const float *trunk = p->trunk + head * m->context * dim;
+    float *tail = p->tails + (head * p->rows + row) * p->slots * dim;
+    float *key = qkv + (m->heads + kv_head) * dim;
+    if (m->turning) turn(m, p->places[row], key);
+    memcpy(tail + p->slot * dim, key, 4 * dim);
+    memcpy(tail + of_tails + p->slot * dim, qkv + (m->heads + m->kv_heads + kv_head) * dim, 4 * dim);
+    for (int64_t q = kv_head * each; q < (kv_head + 1) * each; q++) {
+        float *query = qkv + q * dim, *y = out + q * dim;
+        if (m->turning) turn(m, p->places[row], query);
+        ask(query, trunk, p->length, dim, scores);
+        ask(query, tail + first * dim, own, dim, scores + p->length);
+        const float slope = m->slopes ? m->slopes[q] : 0;
+        for (int64_t i = n; i % LANES; i++) scores[i] = -INFINITY;
+        Vec most = all(-INFINITY), sums = {};
+        for (int64_t i = 0; i < n; i += LANES) {
+            Vec score = load(scores + i) * m->scale + slope * (COUNT + (float)i);
+            store(scores + i, score);
+            most = upper(most, score);
+        }
+        const float largest = largest_of(most);
+        for (int64_t i = 0; i < n; i += LANES) {
+            Vec weight = exponential(load(scores + i) - largest); /* where there is no score: 1e-38, which is nothing */
+            store(scores + i, weight);
+            sums += weight;
+        }
+        memset(y, 0, 4 * dim);
+        answer(scores, trunk + of_trunk, p->length, dim, y);
+        answer(scores + p->length, tail + of_tails + first * dim, own, dim, y);
+        const float total = sum_of(sums);
+        for (int64_t d = 0; d < dim; d++) y[d] /= total;
+    }
+}
+
+static int64_t longest_input(const Model *m) {
+    int64_t longest = m->hidden > m->heads * m->head_dim ? m->hidden : m->heads * m->head_dim;
+    for (int64_t i = 0; i < m->layers; i++)
+        longest = m->layer[i].down.inputs > longest ? m->layer[i].down.inputs : longest;
+    return longest;
+}
+
+static void normalised(const Model *m, const Norm *norm, const Matrix *for_, const float *x, int64_t rows, Input *in) {
+    int64_t stride = padded(m->hidden);
+    for (int64_t row = 0; row < rows; row++) normalise(m, norm, x + row * m->hidden, in->numbers + row * stride);
+    take(in, for_, in->numbers, stride, rows);
+}
+
+/* A thread's share of the MLP's inner layer. */
+static void widen(const Model *m, const Layer *layer, const Input *in, int64_t rows, float *inner, int thread) {
+    const int64_t n = layer->down.inputs, width = layer->up.outputs;
+    const int64_t begin = share(n / OUTPUTS, thread), end = share(n / OUTPUTS, thread + 1);
+    multiply(&layer->up, begin, end, in, rows, inner, width, 0);
+    if (m->gated) multiply(&layer->up, begin + n / OUTPUTS, end + n / OUTPUTS, in, rows, inner, width, 0);
+    for (int64_t row = 0; row < rows; row++) {
+        float *gate = inner + row * width, *up = gate + n;
+        activate(m, gate + begin * OUTPUTS, (end - begin) * OUTPUTS);
+        if (m->gated)
+            for (int64_t i = begin * OUTPUTS; i < end * OUTPUTS; i++) gate[i] *= up[i];
+    }
+}
+
+/* Returns 0, or 1 where there is no memory. */
+int fate_advance(const Model *m, const Pass *p, int threads) {
+    const int64_t rows = p->rows, hidden = m->hidden, wide = m->layers ? m->layer[0].up.outputs : 0;
+    const int64_t longest = longest_input(m), qkv_width = (m->heads + 2 * m->kv_heads) * m->head_dim;
+    const int64_t out_width = m->heads * m->head_dim;
+    float *shared = malloc(4 * rows * (hidden + qkv_width + out_width + wide));
+    const size_t own_size = padded(input_size(rows, longest) + 4 * (p->length + p->slots + PADDING));
+    char *private = aligned_alloc(PADDING, threads * own_size);
+    if (!shared || !private) {
+        free(shared);
+        free(private);
+        return 1;
+    }
+    float *x = shared, *qkv = x + rows * hidden, *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
+    memcpy(x, p->embedded, 4 * rows * hidden);
+#pragma omp parallel num_threads(threads)
+    {
+        const int me = omp_get_thread_num();
+        char *own = private + me * own_size;
+        Input in = input_in(own, rows, longest);
+        float *scores = (float *)(own + input_size(rows, longest));
+#define SHARE(matrix) matrix, share(blocks(matrix), me), share(blocks(matrix), me + 1)
+        for (int64_t i = 0; i < m->layers; i++) {
+            const Layer *layer = m->layer + i;
+            normalised(m, &layer->norm1, &layer->qkv, x, rows, &in);
+            multiply(SHARE(&layer->qkv), &in, rows, qkv, qkv_width, 0);
+            if (m->parallel) {
+                normalised(m, &layer->norm2, &layer->up, x, rows, &in);
+                widen(m, layer, &in, rows, inner, me);
+            }
+#pragma omp barrier
+            const int64_t tasks = m->kv_heads * rows;
+            for (int64_t task = share(tasks, me); task < share(tasks, me + 1); task++) {
+                int64_t row = task % rows;
+                attend(m, p, i, task / rows, row, qkv + row * qkv_width, attended + row * out_width, scores);
+            }
+#pragma omp barrier
+            take(&in, &layer->out, attended, out_width, rows);
+            multiply(SHARE(&layer->out), &in, rows, x, hidden, 1);
+            if (!m->parallel) {
+#pragma omp barrier
+                normalised(m, &layer->norm2, &layer->up, x, rows, &in);
+                widen(m, layer, &in, rows, inner, me);
+#pragma omp barrier
+            }
+            take(&in, &layer->down, inner, wide, rows);
+            multiply(SHARE(&layer->down), &in, rows, x, hidden, 1);
+#pragma omp barrier
+        }
+        normalised(m, &m->final_norm, &m->head, x, rows, &in);
+        multiply(SHARE(&m->head), &in, rows, p->scores, m->vocabulary, 0);
+    }
+    free(shared);
+    free(private);
+    return 0;
+}
+
+/* Rows (rows, inputs) to (rows, outputs). Returns 0, or 1 where there is no memory. */
+int fate_product(const Matrix *m, const float *x, int64_t rows, float *out, int threads) {
+    /* So many rows at once that they stay in the cache while the matrix is read. */
+    const int64_t most = CACHE / (4 * padded(m->inputs)) / ROWS * ROWS, some = most > ROWS ? most : ROWS;
+    char *memory = aligned_alloc(PADDING, padded(input_size(some, m->inputs)));
+    if (!memory) return 1;
+    for (int64_t row = 0; row < rows; row += some) {
+        const int64_t now = rows - row < some ? rows - row : some;
+        Input in = input_in(memory, some, m->inputs);
+        take(&in, m, x + row * m->inputs, m->inputs, now);
+#pragma omp parallel num_threads(threads)
+        {
+            const int me = omp_get_thread_num();
+            multiply(SHARE(m), &in, now, out + row * m->outputs, m->outputs, 0);
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+int fate_outputs(void) { return OUTPUTS; }

@@ -1,0 +1,128 @@
+"""What is compiled on this machine: that it is there, or that nothing breaks where it is not."""
+
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from fate.engine import load, native
+from fate.engine.kernels import linear
+from fate.paths import storyteller
+
+pytestmark = pytest.mark.skipif(native._compiler() is None, reason="nothing can be compiled here")
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """Nothing has been compiled yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library = native.library
+    library.cache_clear()
+    yield tmp_path / "fate"
+    library.cache_clear()
+
+
+def script(tmp_path, monkeypatch, text):
+    """A compiler of our own that counts how often it was asked; returns the file with a line for each time."""
+    compiler, asked = tmp_path / "cc", tmp_path / "asked"
+    compiler.write_text(f"#!/bin/sh\necho asked >> {asked}\n{text}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    return asked
+
+
+def test_it_is_compiled_once_and_kept(fresh, tmp_path, monkeypatch):
+    asked = script(tmp_path, monkeypatch, f'exec {shutil.which("cc")} "$@"')
+    assert native.to_compile()
+    assert native.library() is not None
+    assert not native.to_compile()
+    native.library.cache_clear()
+    assert native.library() is not None
+    assert asked.read_text() == "asked\n"
+    assert [file.suffix for file in fresh.iterdir()] == [".so"]
+
+
+def test_a_compiler_that_fails_is_asked_once_and_what_it_said_is_kept(fresh, tmp_path, monkeypatch):
+    asked = script(tmp_path, monkeypatch, "echo no OpenMP here >&2; exit 1")
+    assert native.library() is None
+    native.library.cache_clear()
+    assert native.library() is None
+    assert not native.to_compile()
+    assert asked.read_text() == "asked\n"
+    assert [file.read_text() for file in fresh.iterdir()] == ["no OpenMP here\n"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(fresh):
+    fresh.parent.rmdir()
+    fresh.parent.write_text("a file where the folder should be")
+    assert native.library() is None
+    fresh.parent.unlink()
+    fresh.parent.mkdir()
+
+
+def test_a_damaged_library_is_done_without(fresh):
+    _, file = native._compiler()
+    file.parent.mkdir()
+    file.write_text("no library")
+    assert native.library() is None
+
+
+def test_no_compiler_no_library(fresh, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert native.library() is None
+
+
+@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+def test_the_storyteller_runs_in_it_and_says_so():
+    engine = load(str(storyteller()))
+    assert engine.decoder._native is not None
+    assert '"products": "native"' in engine.info.versions
+
+
+@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+def test_the_number_of_threads_changes_no_bit():
+    prompt, threads = tuple(range(1, 60)), torch.get_num_threads()
+    scores = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            decoder = load(str(storyteller())).decoder
+            decoder.begin([prompt], 3, 20)
+            scores.append(torch.stack([decoder.advance([token, token + 1, token]) for token in range(1, 9)]))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(scores[0], scores[1])
+    assert torch.equal(scores[0], scores[2])
+
+
+def products_and_scores(precision):
+    """Products of many shapes in a row, and the storyteller's scores."""
+    rng = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(shape, generator=rng)
+
+    shapes = [(70, 33, 5), (64, 128, 13), (320, 896, 3)]
+    made = [linear(random(n, m), random(n), precision)(random(rows, m)).flatten() for n, m, rows in shapes]
+    decoder = load(str(storyteller()), precision=precision).decoder
+    decoder.begin([tuple(range(1, 60))], 3, 20)
+    return torch.cat([*made, *(decoder.advance([token, token + 1, token]).flatten() for token in range(1, 9))])
+
+
+@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@pytest.mark.parametrize(("precision", "near"), [("float32", 2e-4), ("int8", 0.6)])
+def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypatch, precision, near):
+    monkeypatch.setattr(native, "_FLAGS", [flag.replace("native", "haswell") for flag in native._FLAGS])
+    older = products_and_scores(precision)
+    monkeypatch.setattr(native, "library", lambda: None)
+    torch.testing.assert_close(older, products_and_scores(precision), rtol=0, atol=near)
+
+
+@pytest.mark.parametrize("processor", ["haswell", "alderlake", "icelake-server"])
+def test_other_processors_are_compiled_for_without_a_warning(processor, tmp_path):
+    compiler, _ = native._compiler()
+    flags = [flag.replace("native", processor) for flag in native._FLAGS]
+    command = [compiler, *flags, "-Wall", "-Wextra", "-Werror", str(native._SOURCE), "-o", str(tmp_path / "it.so")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
