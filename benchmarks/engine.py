@@ -10,6 +10,7 @@ machine. The table goes to the terminal and, with all figures, into ``engine.jso
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import platform
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,10 +32,12 @@ from benchmarks.shapes import SHAPES, random_model, tensors
 from fate import MuseLogitsWarper
 from fate.core.choice import ModelInfo
 from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.engine import native
 from fate.engine.decoding import Engine, Generation
 from fate.engine.families import describe
 from fate.engine.kernels import Precision
 from fate.engine.lean import LeanDecoder
+from fate.engine.native import log_sums
 from fate.engine.warping import Warper, inverse_cdf
 from fate.paths import storyteller
 
@@ -131,7 +134,7 @@ def sampling(vocabulary: int, repeats: int = 50) -> float:
     def once() -> None:
         logprobs, ranked = warper(scores, 20)
         tokens = ranked.gather(-1, inverse_cdf(logprobs, uniforms))
-        (scores.gather(-1, tokens) - scores.logsumexp(-1, keepdim=True)).tolist()
+        (scores.gather(-1, tokens) - log_sums(scores)).tolist()
 
     return statistics.median(timed(once) for _ in range(repeats))
 
@@ -143,9 +146,22 @@ def bandwidth() -> float:
     return much.numel() * 4 / min(timed(much.sum) for _ in range(5))
 
 
-def measure(shape: str, precisions: list[Precision], repeats: int, growth: bool, rivals: str | None) -> dict[str, Any]:
+@contextlib.contextmanager
+def kinds_of_products(compiled: bool) -> Iterator[None]:
+    """Whether there is a compiler, while something is loaded."""
+    library = native.library
+    if not compiled:
+        native.library = lambda: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        native.library = library
+
+
+def measure(
+    shape: str, precisions: list[Precision], repeats: int, growth: bool, rivals: str | None, fallback: bool
+) -> dict[str, Any]:
     model = random_model(shape)
-    config = model.config.to_dict()
     weights = sum(w.numel() for w in model.parameters())
     print(f"\n{shape}: {weights / 1e6:.0f} million weights", flush=True)
     result: dict[str, Any] = {"weights": weights, "ancestor": [], "fate": {}}
@@ -154,31 +170,13 @@ def measure(shape: str, precisions: list[Precision], repeats: int, growth: bool,
     line("ancestor, fp32", result["ancestor"], result["ancestor"])
     if growth:
         result["ancestor_growth"] = [ancestor(model, tokens) for tokens in (100, 1000)]
-    info = ModelInfo("bench", "bench", shape, "", "", "", "cpu", torch.get_num_threads(), "{}")
-    sampled = sampling(model.config.vocab_size)
-    for precision in precisions:
-        began = time.perf_counter()
-        decoder = LeanDecoder(describe(config), tensors(model), precision, context=1200)
-        loading = time.perf_counter() - began
-        engine = Engine(decoder, WordsOf(), info, 1200, eos_ids=())
-        later_step(engine, CONTEXT, 0)
-        steps = [later_step(engine, CONTEXT, seed) for seed in range(repeats)]
-        three, nine = passes(engine, 3), passes(engine, 9)
-        found = {
-            "steps": steps,
-            "pass_of_3": three,
-            "pass_of_9": nine,
-            "sampling": sampled,
-            "packing": loading,
-            "floor": weights * BYTES[precision] / bandwidth() * TOKENS,
-        }
-        if growth:
-            found["growth"] = [
-                statistics.median(later_step(engine, tokens, seed) for seed in range(repeats)) for tokens in (100, 1000)
-            ]
-        result["fate"][precision] = found
-        line(f"fate, {precision}", steps, result["ancestor"], found)
-        del decoder, engine
+    runs = [(precision, True) for precision in precisions]
+    runs += [(precision, False) for precision in precisions if fallback and precision != "float32"]
+    for precision, compiled in runs:
+        with kinds_of_products(compiled):
+            name = precision if compiled else f"{precision}, no compiler"
+            found = result["fate"][name] = fate(model, shape, precision, repeats, growth)
+        line(f"fate, {name}", found["steps"], result["ancestor"], found)
         gc.collect()
     if rivals:
         with tempfile.TemporaryDirectory() as folder:
@@ -194,10 +192,34 @@ def measure(shape: str, precisions: list[Precision], repeats: int, growth: bool,
     return result
 
 
+def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: bool) -> dict[str, Any]:
+    """All figures of fate's engine with a model's weights in a precision."""
+    began = time.perf_counter()
+    decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), precision, context=1200)
+    loading = time.perf_counter() - began
+    info = ModelInfo("bench", "bench", shape, "", "", "", "cpu", torch.get_num_threads(), "{}")
+    engine = Engine(decoder, WordsOf(), info, 1200, eos_ids=())
+    later_step(engine, CONTEXT, 0)
+    weights = sum(w.numel() for w in model.parameters())
+    found = {
+        "steps": [later_step(engine, CONTEXT, seed) for seed in range(repeats)],
+        "pass_of_3": passes(engine, 3),
+        "pass_of_9": passes(engine, 9),
+        "sampling": sampling(model.config.vocab_size),
+        "packing": loading,
+        "floor": weights * BYTES[precision] / bandwidth() * TOKENS,
+    }
+    if growth:
+        found["growth"] = [
+            statistics.median(later_step(engine, tokens, seed) for seed in range(repeats)) for tokens in (100, 1000)
+        ]
+    return found
+
+
 def line(name: str, seconds: list[float], base: list[float], found: dict[str, Any] | None = None) -> None:
     middle = statistics.median(seconds)
     ratio = statistics.median(base) / middle
-    said = f"  {name:22} {middle:8.3f} s ({min(seconds):.3f}-{max(seconds):.3f})  {ratio:6.1f}x"
+    said = f"  {name:28} {middle:8.3f} s ({min(seconds):.3f}-{max(seconds):.3f})  {ratio:6.1f}x"
     if found:
         said += (
             f"  pass of 3 {found['pass_of_3'] * 1e3:.1f} ms, of 9 {found['pass_of_9'] / found['pass_of_3']:.2f}x, "
@@ -214,6 +236,7 @@ def main() -> None:
     parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only these (default: all)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-growth", action="store_true", help="leave out steps at 100 and 1,000 tokens")
+    parser.add_argument("--fallback", action="store_true", help="also as it is on a machine without a C compiler")
     parser.add_argument("--rivals", metavar="PYTHON", help="a Python that has llama-cpp-python and ctranslate2")
     arguments = parser.parse_args()
     transformers.logging.set_verbosity_error()
@@ -226,6 +249,7 @@ def main() -> None:
             arguments.repeats,
             not arguments.no_growth,
             arguments.rivals,
+            arguments.fallback,
         )
         RESULTS.write_text(json.dumps(results, indent=1))
 

@@ -28,7 +28,7 @@ class ModelInfo:
     precision: str
     device: str
     threads: int
-    versions: str  # JSON: library → version
+    versions: str  # JSON: library → version; and under products, whose code multiplied with the weights
     license: str | None = None  # as the model's card states it
 
 

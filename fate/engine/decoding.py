@@ -13,6 +13,7 @@ import torch
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence, prompt_window
+from fate.engine.native import log_sums
 from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper, inverse_cdf
@@ -171,7 +172,7 @@ class Batch:
         logprobs, ranked = self._warper(self._possible(), self._written)
         columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
         tokens = ranked.gather(-1, columns)
-        raw = self._scores.log_softmax(-1).gather(-1, tokens.to(self._scores.device))
+        raw = self._scores.gather(-1, tokens.to(self._scores.device)) - log_sums(self._scores)
         self._tokens = tokens[:, 0].tolist()
         self._written += 1
         drawn = list(

@@ -103,7 +103,8 @@ def load(
     _check_memory(name, size, runs_in, on, context, described is not None, progress)
     if native.to_compile():
         progress("compiling for this processor, this once")
-        native.library()
+    if described is not None and on.type == "cpu" and products(runs_in) != "native":
+        progress("nothing could be compiled for this processor: it writes, but slower")
     progress("reading the weights")
     try:
         decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)

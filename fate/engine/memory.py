@@ -81,9 +81,9 @@ def needed(size: Size, precision: str, context: int, rows: int = ROWS) -> int:
     While weights are loaded, kernels take part of the largest tensor at a time and need some copies of it; that room
     is free again when keys and values come. Files that are mapped while they are read are not counted: they give way.
 
-    Measured at a context of 1,024 (peak of anonymous memory above what was there before the model): 2.13 GB with 559
-    million parameters in float16, of which this says 2.49, and 1.03 GB in int8, of which it says 1.46; with 135
-    million 1.23 GB in float32 (says 1.29), 0.99 GB in float16 (1.02) and 0.47 GB in int8 (0.58).
+    Measured at a context of 1,024 (peak of anonymous memory above what was there before the model), compiled: with 559
+    million parameters 2.54 GB in float32 (this says 3.61), 2.12 GB in float16 (2.49), 1.09 GB in int8 (1.46); with 135
+    million 0.78 GB (1.29), 0.51 GB (1.02) and 0.37 GB (0.58). FBGEMM's products take more: 1.23 GB of those 1.29.
     """
     kept = size.per_token * context * rows * (2 if precision == "bfloat16" else 4)
     packing = _PACKING[precision] * min(size.largest, _PART)

@@ -87,6 +87,7 @@ INLINE int64_t padded(int64_t n) { return (n + PADDING - 1) / PADDING * PADDING;
 INLINE Vec upper(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE Vec lower(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 INLINE Vec load_part(const float *x, int n) { return (Vec)_mm512_maskz_loadu_ps((1u << n) - 1, x); }
+INLINE int any_at_least(Vec a, float x) { return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(x), _CMP_GE_OQ) != 0; }
 INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
 
 /* The sums over the lanes of four vectors. */
@@ -105,6 +106,9 @@ INLINE Vec load_part(const float *x, int n) {
     Vec v = {};
     memcpy(&v, x, 4 * n);
     return v;
+}
+INLINE int any_at_least(Vec a, float x) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_set1_ps(x), _CMP_GE_OQ)) != 0;
 }
 INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm256_cvtph_ps(_mm_loadu_si128((const void *)x)); }
 
@@ -555,6 +559,136 @@ int fate_product(const Matrix *m, const float *x, int64_t rows, float *out, int 
         }
     }
     free(memory);
+    return 0;
+}
+
+/* --- scores ------------------------------------------------------------------------------------ */
+
+#define GROUP 16 /* scores of which the largest stands for all */
+
+typedef struct {
+    float score;
+    int64_t index;
+} Scored;
+
+INLINE int before(Scored a, Scored b) { return a.score > b.score || (a.score == b.score && a.index < b.index); }
+
+/* Put the n largest of x first, in no order (Hoare's selection). */
+static void select_largest(float *x, int64_t size, int64_t n) {
+    int64_t low = 0, high = size - 1;
+    while (low < high) {
+        const float pivot = x[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (x[i] > pivot) i++;
+            while (x[j] < pivot) j--;
+            if (i <= j) {
+                const float swapped = x[i];
+                x[i++] = x[j];
+                x[j--] = swapped;
+            }
+        }
+        if (n - 1 <= j)
+            high = j;
+        else if (n - 1 >= i)
+            low = i;
+        else
+            break;
+    }
+}
+
+/* Shell's sort with Ciura's gaps: what is sorted is short. */
+static void sort(Scored *x, int64_t size) {
+    static const int gaps[] = {701, 301, 132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
+        for (int64_t i = gaps[g]; i < size; i++) {
+            const Scored moved = x[i];
+            int64_t j = i;
+            for (; j >= gaps[g] && before(moved, x[j - gaps[g]]); j -= gaps[g]) x[j] = x[j - gaps[g]];
+            x[j] = moved;
+        }
+}
+
+/* The n largest scores of a row. ``maxima`` has room for two numbers of every group, ``found`` for n groups and n. */
+static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float *maxima, Scored *found) {
+    const int64_t together = GROUP * LANES; /* LANES groups, in each of which are the scores of one lane */
+    int64_t groups = 0, count = 0, ties = 0;
+    for (int64_t begin = 0; begin < vocabulary; begin += together, groups += LANES) {
+        Vec most = all(-INFINITY);
+        int64_t i = begin;
+        for (; i < begin + together && i + LANES <= vocabulary; i += LANES) most = upper(load(scores + i), most);
+        store(maxima + groups, most);
+        for (; i < begin + together && i < vocabulary; i++)
+            if (scores[i] > maxima[groups + i % LANES]) maxima[groups + i % LANES] = scores[i];
+    }
+    /* n groups have a score as large as the n-th largest maximum, so that none of the n best is smaller. */
+    float least = -INFINITY, *chosen = maxima + groups;
+    if (groups > n) {
+        memcpy(chosen, maxima, 4 * groups);
+        select_largest(chosen, groups, n);
+        least = chosen[0];
+        for (int64_t i = 1; i < n; i++) least = chosen[i] < least ? chosen[i] : least;
+    }
+    for (int64_t begin = 0; begin < vocabulary; begin += together) {
+        if (!any_at_least(load(maxima + begin / GROUP), least)) continue;
+        const int64_t end = begin + together < vocabulary ? begin + together : vocabulary;
+        for (int64_t i = begin; i < end; i++)
+            if (scores[i] > least || (scores[i] == least && ties++ < n)) found[count++] = (Scored){scores[i], i};
+    }
+    sort(found, count);
+    return count;
+}
+
+/* The n largest of each row's scores in descending order, of equal ones the first, and where they stand.
+   Returns 0, or 1 where there is no memory or a score is no number. */
+int fate_largest(const float *scores, int64_t rows, int64_t vocabulary, int64_t n, float *values, int64_t *indices,
+                 int threads) {
+    int failed = 0;
+#pragma omp parallel for num_threads(threads) reduction(| : failed)
+    for (int64_t row = 0; row < rows; row++) {
+        float *maxima = malloc(8 * (vocabulary / GROUP + LANES));
+        Scored *found = malloc(sizeof(Scored) * (GROUP + 1) * n);
+        if (maxima && found && best_of(scores + row * vocabulary, vocabulary, n, maxima, found) >= n)
+            for (int64_t i = 0; i < n; i++) {
+                values[row * n + i] = found[i].score;
+                indices[row * n + i] = found[i].index;
+            }
+        else
+            failed = 1;
+        free(maxima);
+        free(found);
+    }
+    return failed;
+}
+
+#define PARTS 4 /* of a row, that threads take by turns */
+
+/* The logarithm of the sum of the exponentials of each row's scores. Returns 0, or 1 where there is no memory. */
+int fate_log_sums(const float *scores, int64_t rows, int64_t vocabulary, float *sums, int threads) {
+    float *largest = malloc(8 * rows * PARTS), *totals = largest + rows * PARTS;
+    if (!largest) return 1;
+#pragma omp parallel for num_threads(threads)
+    for (int64_t part = 0; part < rows * PARTS; part++) {
+        const float *x = scores + part / PARTS * vocabulary;
+        const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
+        const int64_t whole = begin + (end - begin) / LANES * LANES;
+        Vec most = all(-INFINITY), total = {};
+        for (int64_t i = begin; i < whole; i += LANES) most = upper(load(x + i), most);
+        float top = largest_of(most), rest = 0;
+        for (int64_t i = whole; i < end; i++) top = x[i] > top ? x[i] : top;
+        for (int64_t i = begin; i < whole; i += LANES) total += exponential(load(x + i) - top);
+        for (int64_t i = whole; i < end; i++) rest += expf(x[i] - top);
+        largest[part] = top;
+        totals[part] = sum_of(total) + rest;
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        float top = -INFINITY, total = 0;
+        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++) top = largest[part] > top ? largest[part] : top;
+        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++)
+            total += totals[part] * expf(largest[part] - top);
+        sums[row] = top + logf(total);
+    }
+    free(largest);
     return 0;
 }
 

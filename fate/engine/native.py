@@ -57,6 +57,8 @@ def library() -> Any:
         return None
     functions.fate_advance.argtypes = [POINTER(_Model), POINTER(_Pass), c_int]
     functions.fate_product.argtypes = [POINTER(_Matrix), c_void_p, c_int64, c_void_p, c_int]
+    functions.fate_largest.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int]
+    functions.fate_log_sums.argtypes = [c_void_p, c_int64, c_int64, c_void_p, c_int]
     return functions
 
 
@@ -131,6 +133,37 @@ class _Pass(ctypes.Structure):
         *((name, c_int64) for name in ("rows", "length", "slots", "slot")),
         *((name, c_void_p) for name in ("first", "places", "embedded", "trunk", "tails", "scores")),
     ]
+
+
+def largest(scores: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The ``n`` largest of each row in descending order, of equal ones the first, and where they stand.
+
+    Args:
+        scores: (rows, vocabulary).
+
+    None where they are not found: there is no library, or a score is no number.
+    """
+    if not _takes(scores):
+        return None
+    rows, vocabulary = scores.shape
+    values, indices = scores.new_empty((rows, n)), scores.new_empty((rows, n), dtype=torch.int64)
+    where = (scores.data_ptr(), rows, vocabulary, n, values.data_ptr(), indices.data_ptr())
+    return None if library().fate_largest(*where, torch.get_num_threads()) else (values, indices)
+
+
+def log_sums(scores: torch.Tensor) -> torch.Tensor:
+    """The logarithm of the sum of the exponentials of each row, (rows, 1)."""
+    if not _takes(scores):
+        return scores.logsumexp(-1, keepdim=True)
+    sums = scores.new_empty((len(scores), 1))
+    if library().fate_log_sums(scores.data_ptr(), *scores.shape, sums.data_ptr(), torch.get_num_threads()):
+        raise MemoryError("no memory is left for a sum")
+    return sums
+
+
+def _takes(scores: torch.Tensor) -> bool:
+    here = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
+    return here and library() is not None
 
 
 def _at(tensor: torch.Tensor | None) -> int | None:

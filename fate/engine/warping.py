@@ -17,6 +17,7 @@ import torch
 
 from fate.core.sampling import MUSE_MODES, SamplerSettings
 from fate.damping import dampen
+from fate.engine import native
 
 _BLOCK = 64  # scores of which the largest stands for all, while the best of a large vocabulary are looked for
 _LARGE = 1 << 15  # a vocabulary for which that is worth while
@@ -92,6 +93,9 @@ def largest(scores: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     In a large vocabulary the n blocks with the largest maxima hold them all: where a block is left out, n others have
     a score at least as large as any in it.
     """
+    compiled = native.largest(scores, n)
+    if compiled is not None:
+        return compiled
     rows, vocabulary = scores.shape
     blocks = vocabulary // _BLOCK
     if vocabulary < _LARGE or blocks <= n or vocabulary % _BLOCK or scores.device.type != "cpu":

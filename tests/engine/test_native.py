@@ -5,12 +5,17 @@ import subprocess
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fate.engine import load, native
 from fate.engine.kernels import linear
 from fate.paths import storyteller
 
 pytestmark = pytest.mark.skipif(native._compiler() is None, reason="nothing can be compiled here")
+
+
+compiled = pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
 
 
 @pytest.fixture
@@ -73,14 +78,14 @@ def test_no_compiler_no_library(fresh, monkeypatch):
     assert native.library() is None
 
 
-@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@compiled
 def test_the_storyteller_runs_in_it_and_says_so():
     engine = load(str(storyteller()))
     assert engine.decoder._native is not None
     assert '"products": "native"' in engine.info.versions
 
 
-@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@compiled
 def test_the_number_of_threads_changes_no_bit():
     prompt, threads = tuple(range(1, 60)), torch.get_num_threads()
     scores = []
@@ -110,13 +115,40 @@ def products_and_scores(precision):
     return torch.cat([*made, *(decoder.advance([token, token + 1, token]).flatten() for token in range(1, 9))])
 
 
-@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@compiled
 @pytest.mark.parametrize(("precision", "near"), [("float32", 2e-4), ("int8", 0.6)])
 def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypatch, precision, near):
     monkeypatch.setattr(native, "_FLAGS", [flag.replace("native", "haswell") for flag in native._FLAGS])
     older = products_and_scores(precision)
     monkeypatch.setattr(native, "library", lambda: None)
     torch.testing.assert_close(older, products_and_scores(precision), rtol=0, atol=near)
+
+
+@compiled
+@given(rows=st.integers(1, 9), vocabulary=st.integers(1, 3000), share=st.floats(0, 1), seed=st.integers(0, 999))
+def test_the_largest_scores_come_in_order_and_of_equal_ones_the_first(rows, vocabulary, share, seed):
+    rng = torch.Generator().manual_seed(seed)
+    scores = torch.randn(rows, vocabulary, generator=rng)
+    if seed % 3 == 0:  # many are equal
+        scores = scores.round()
+    if seed % 5 == 0:  # most are impossible
+        scores[:, :: 1 + seed % 2] = -torch.inf
+    n = max(1, round(share * min(vocabulary, 200)))
+    found = native.largest(scores, n)
+    ordered = scores.sort(dim=-1, descending=True, stable=True)
+    assert torch.equal(found[0], ordered.values[:, :n])
+    assert torch.equal(found[1], ordered.indices[:, :n])
+
+
+@compiled
+def test_scores_that_are_no_numbers_are_not_ranked():
+    assert native.largest(torch.full((3, 50), torch.nan), 5) is None
+
+
+@given(rows=st.integers(1, 9), vocabulary=st.integers(1, 3000), size=st.floats(0.1, 100), seed=st.integers(0, 999))
+def test_log_sums_are_those_of_pytorch(rows, vocabulary, size, seed):
+    scores = size * torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(native.log_sums(scores), scores.logsumexp(-1, keepdim=True), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("processor", ["haswell", "alderlake", "icelake-server"])
