@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from fate.engine.families import Decoder
 
 SLOTS = 16  # tails are as long as they must be, in steps of so many: any finer, and the last bits would differ
+_HALF = 65_504.0  # the largest number in fp16
 _LEAST = 4  # rows in a product with the trunk; with fewer, the last bits would depend on their number
 
 
@@ -23,13 +24,13 @@ class Positions:
     """How a decoder tells where in a text a token stands: RoPE, ALiBi, or neither.
 
     Args:
-        like: a tensor on the device and of the type of keys and values.
+        dtype: of attention's scores.
     """
 
-    def __init__(self, decoder: Decoder, context: int, like: torch.Tensor) -> None:
-        self._like = like.new_empty(0)
-        self.turns = _turns(decoder, context).to(like.device) if decoder.positions == "rotary" else None
-        self.slopes = _slopes(decoder.heads).to(like.device) if decoder.positions == "alibi" else None
+    def __init__(self, decoder: Decoder, context: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self.turns = _turns(decoder, context).to(device) if decoder.positions == "rotary" else None
+        self.slopes = _slopes(decoder.heads).to(device) if decoder.positions == "alibi" else None
 
     def turns_at(self, places: Sequence[int]) -> torch.Tensor | None:
         """(places, heads + 2 kv_heads, head_dim / 2) complex; None where nothing turns."""
@@ -38,8 +39,8 @@ class Positions:
     def bias(self, places: torch.Tensor) -> torch.Tensor:
         """What is added to the scores of keys at places in a text, (heads or 1, places): ALiBi, or nothing."""
         if self.slopes is None:
-            return self._like.new_zeros((1, len(places)))
-        return (self.slopes.unsqueeze(1) * places).to(self._like.dtype)
+            return torch.zeros((1, len(places)), dtype=self.dtype, device=self.device)
+        return (self.slopes.unsqueeze(1) * places).to(self.dtype)
 
 
 @dataclass(slots=True)
@@ -62,15 +63,15 @@ class _Heads:
         turns: (tokens, heads + 2 kv_heads, head_dim / 2), see ``Positions``; None where nothing turns.
     """
 
-    def __init__(self, decoder: Decoder, tokens: int, like: torch.Tensor, turns: torch.Tensor | None = None) -> None:
-        kv_heads, dim = decoder.kv_heads, decoder.head_dim
-        self.all = like.new_empty((tokens, decoder.heads + 2 * kv_heads, dim))
+    def __init__(self, decoder: Decoder, tokens: int, positions: Positions, turns: torch.Tensor | None = None) -> None:
+        kv_heads, dim, dtype = decoder.kv_heads, decoder.head_dim, positions.dtype
+        self.all = torch.empty((tokens, decoder.heads + 2 * kv_heads, dim), dtype=dtype, device=positions.device)
         self.q = self.all[:, : decoder.heads]  # (tokens, heads, head_dim)
         self.kv = self.all[:, decoder.heads :].view(tokens, 2, kv_heads, dim).permute(1, 2, 0, 3)  # as they are kept
         self.turns = turns
         self._flat = self.all.view(tokens, -1)
         self._pairs = self.all.view(tokens, -1, dim // 2, 2)
-        self._turned = torch.view_as_complex(self._pairs) if like.dtype == torch.float32 else None
+        self._turned = torch.view_as_complex(self._pairs) if dtype == torch.float32 else None
 
     def put(self, qkv: torch.Tensor) -> None:
         """Take (tokens, (heads + 2 kv_heads) · head_dim), and turn its pairs of dimensions as complex numbers."""
@@ -107,7 +108,7 @@ class TailAttention:
         new = tails.kv.new_zeros
         self._scale = dim**-0.5
         self._kv = tails.kv
-        self._heads = _Heads(decoder, rows, tails.kv)
+        self._heads = _Heads(decoder, rows, positions)
         self._keys, self._values = _by_layer(tails.kv[:, :, :, :, used].flatten(2, 3))
         self._trunk_keys, self._trunk_values = _by_layer(trunk)
         # Every row's queries over its own tail, and all rows' over the trunk.
@@ -160,13 +161,14 @@ class TrunkAttention:
     """Attention of several new tokens of one text, over the trunk's first tokens and one another.
 
     Args:
-        trunk: (layers, 2, kv_heads, context, head_dim), in which ``done`` tokens are, and the ``new`` ones will be.
+        trunk: (layers, 2, kv_heads, context, head_dim), in which ``done`` tokens are, and the ``new`` ones will be; of
+            any float type.
     """
 
     def __init__(self, decoder: Decoder, positions: Positions, trunk: torch.Tensor, done: int, new: int) -> None:
         self._scale = decoder.head_dim**-0.5
         self._each = decoder.heads // decoder.kv_heads
-        self._heads = _Heads(decoder, new, trunk, positions.turns_at(range(done, done + new)))
+        self._heads = _Heads(decoder, new, positions, positions.turns_at(range(done, done + new)))
         self._new = trunk[:, :, :, done : done + new].unbind()
         self._read = trunk[:, :, :, : done + new].unbind()
         every = torch.arange(done + new, device=trunk.device)
@@ -176,9 +178,10 @@ class TrunkAttention:
     def __call__(self, layer: int, qkv: torch.Tensor) -> torch.Tensor:
         """(tokens, (heads + 2 kv_heads) · head_dim) to (tokens, heads · head_dim)."""
         self._heads.put(qkv)
-        self._new[layer].copy_(self._heads.kv)
+        new = self._new[layer]
+        new.copy_(self._heads.kv.clamp(-_HALF, _HALF) if new.dtype != self._heads.kv.dtype else self._heads.kv)
         q = self._heads.q.transpose(0, 1).unsqueeze(0)
-        k, v = self._read[layer].repeat_interleave(self._each, 1).unsqueeze(1)
+        k, v = self._read[layer].to(q.dtype).repeat_interleave(self._each, 1).unsqueeze(1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias, scale=self._scale)
         return out[0].transpose(0, 1).flatten(1)
 

@@ -33,7 +33,8 @@ class LeanDecoder:
     Args:
         decoder: the arithmetic, see ``families.describe``.
         tensors: where the weights come from; each is asked for once and let go.
-        precision: of the weights; activations, keys and values are fp32 on the CPU.
+        precision: of the weights; on the CPU activations are fp32, and so are keys and values unless weights in 16
+            or 8 bit have a native pass, which keeps those in fp16.
         device: where it all lies.
         context: the most tokens that a prompt and its continuation may have together.
 
@@ -58,10 +59,11 @@ class LeanDecoder:
         if self.device.type == "cpu" and self._weights.count > _MANY:
             use_huge_pages()
         self._activation = ACTIVATIONS[decoder.activation]
+        self._positions = Positions(decoder, context, self._weights.dtype, self.device)
+        kept = self._weights.dtype if precision == "float32" else torch.float16
+        self._native = self._weights.native(self._positions, context, kept)
         shape = (decoder.layers, 2, decoder.kv_heads, context, decoder.head_dim)
-        self._trunk = torch.empty(shape, dtype=self._weights.dtype, device=self.device)
-        self._positions = Positions(decoder, context, self._trunk)
-        self._native = self._weights.native(self._positions, context)
+        self._trunk = torch.empty(shape, dtype=kept if self._native else self._weights.dtype, device=self.device)
         self.forget()
 
     def forget(self) -> None:
@@ -190,7 +192,7 @@ class LeanDecoder:
         layers, two, kv_heads, _, dim = self._trunk.shape
         kv = self._trunk.new_zeros((layers, two, kv_heads, len(prompts), start + new, dim))
         heads = self._decoder.heads if self._positions.slopes is not None else 1
-        bias = torch.full((heads, len(prompts), start + new), -torch.inf, device=self.device, dtype=self._trunk.dtype)
+        bias = torch.full((heads, len(prompts), start + new), -torch.inf, device=self.device, dtype=self._weights.dtype)
         for row, passage in enumerate(passages):
             length = passage.shape[3]
             kv[:, :, :, row, start - length : start] = passage
@@ -323,7 +325,7 @@ class _Weights:
         qk = qkv[:turned].view(-1, d.head_dim, *qkv.shape[1:])[:, order].flatten(0, 1)
         return torch.cat((qk, qkv[turned:]))
 
-    def native(self, positions: Positions, context: int) -> NativePass | None:
+    def native(self, positions: Positions, context: int, kept: torch.dtype) -> NativePass | None:
         """The compiled pass, where all products are compiled ones."""
         d = self._decoder
         products = [product for layer in self.layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
@@ -335,7 +337,7 @@ class _Weights:
         turns = positions.turns
         if turns is not None:  # of one head, all turn alike
             turns = turns[:, 0, : len(d.rotary_frequencies)].contiguous()
-        return NativePass(d, norms, native, turns, positions.slopes, context)
+        return NativePass(d, norms, native, turns, positions.slopes, context, kept)
 
     def _norm(self, name: str) -> _Norm:
         bias = None if self._decoder.norm == "rms" else self._own(f"{name}.bias")

@@ -1,10 +1,12 @@
 /* Products of a few rows with a fixed matrix, and a decoder's whole pass for one new token in each row.
 
-   A pass reads every weight once, so that reading them is what its time should be spent on. Four outputs of a
-   matrix lie interleaved, so that each thread reads its share of it from end to end in one stream.
+   A pass reads every weight once, so that reading them is what its time should be spent on. A block of outputs of
+   a matrix lies interleaved, input after input, so that each thread reads its share from end to end in one stream.
 
    What comes out for a row never depends on the rows beside it, on the number of threads, or on where its keys
-   and values lie, to the last bit: every sum has one order. */
+   and values lie, to the last bit: every sum has one order.
+
+   native.py has the same structures and calls these functions; families.py says what a decoder computes. */
 
 #include <immintrin.h>
 #include <math.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define ONCE __attribute__((noinline, noclone)) /* every copy takes seconds to compile */
 
 #if defined __AVX512F__ && defined __AVX512VNNI__
 #define LANES 16
@@ -25,6 +28,7 @@
 #define ROWS 6
 #endif
 #define OUTPUTS (2 * LANES) /* that lie interleaved: a block */
+#define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define PADDING 64  /* rows of activations are as long as a multiple of this, filled up with zeros */
 #define CACHE 400000 /* bytes of activations that stay in a core's own cache while a matrix is read */
 
@@ -57,6 +61,7 @@ typedef struct {
     int64_t layers, hidden, heads, kv_heads, head_dim, vocabulary, context;
     int64_t rms, gated, parallel, activation;
     int64_t turning;      /* pairs of a head's dimensions that turn */
+    int64_t half;         /* whether keys and values are kept in fp16 */
     float eps, scale;
     const float *turns;   /* (context, turning, 2): cosine and sine */
     const float *slopes;  /* ALiBi's of each head, or null */
@@ -71,8 +76,8 @@ typedef struct {
     const int64_t *first;     /* the first slot of each row that is in use */
     const int64_t *places;    /* of the new tokens in their texts */
     const float *embedded;    /* (rows, hidden) */
-    const float *trunk;       /* (layers, 2, kv_heads, context, head_dim) */
-    float *tails;             /* (layers, 2, kv_heads, rows, slots, head_dim) */
+    const void *trunk;        /* (layers, 2, kv_heads, context, head_dim) */
+    void *tails;              /* (layers, 2, kv_heads, rows, slots, head_dim) */
     float *scores;            /* (rows, vocabulary) */
 } Pass;
 
@@ -88,7 +93,8 @@ INLINE Vec upper(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b)
 INLINE Vec lower(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 INLINE Vec load_part(const float *x, int n) { return (Vec)_mm512_maskz_loadu_ps((1u << n) - 1, x); }
 INLINE int any_at_least(Vec a, float x) { return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(x), _CMP_GE_OQ) != 0; }
-INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)x)); }
+INLINE Vec load_half(const void *x) { return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256(x)); }
+INLINE void store_half(void *x, Vec v) { _mm256_storeu_si256(x, _mm512_cvtps_ph((__m512)v, NEAREST)); }
 
 /* The sums over the lanes of four vectors. */
 INLINE __m128 sums_of(Vec a, Vec b, Vec c, Vec d) {
@@ -110,7 +116,8 @@ INLINE Vec load_part(const float *x, int n) {
 INLINE int any_at_least(Vec a, float x) {
     return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_set1_ps(x), _CMP_GE_OQ)) != 0;
 }
-INLINE Vec load_half(const uint16_t *x) { return (Vec)_mm256_cvtph_ps(_mm_loadu_si128((const void *)x)); }
+INLINE Vec load_half(const void *x) { return (Vec)_mm256_cvtph_ps(_mm_loadu_si128(x)); }
+INLINE void store_half(void *x, Vec v) { _mm_storeu_si128(x, _mm256_cvtps_ph((__m256)v, NEAREST)); }
 
 INLINE __m128 sums_of(Vec a, Vec b, Vec c, Vec d) {
     __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps((__m256)a, (__m256)b), _mm256_hadd_ps((__m256)c, (__m256)d));
@@ -200,7 +207,7 @@ static void take(Input *input, const Matrix *m, const float *x, int64_t stride, 
 }
 
 /* Store some of a block's outputs, after adding the bias and what ``out`` held. */
-static __attribute__((noinline)) void put_part(const Matrix *m, int64_t output, Vec y, float *out, int add) {
+ONCE static void put_part(const Matrix *m, int64_t output, Vec y, float *out, int add) {
     float rest[LANES];
     store(rest, y);
     for (int64_t j = 0; output + j < m->outputs; j++)
@@ -294,8 +301,8 @@ INLINE void block_of(const Matrix *m, const int rows, int64_t block, const Input
 static int64_t blocks(const Matrix *m) { return (m->outputs + OUTPUTS - 1) / OUTPUTS; }
 
 /* Blocks of outputs from ``begin`` to ``end`` for all rows, set or added. */
-static __attribute__((noinline, noclone)) void multiply(const Matrix *m, int64_t begin, int64_t end, const Input *x, int64_t rows, float *out,
-                     int64_t out_stride, int add) {
+ONCE static void multiply(const Matrix *m, int64_t begin, int64_t end, const Input *x, int64_t rows, float *out,
+                          int64_t out_stride, int add) {
     for (int64_t block = begin; block < end; block++) {
         int64_t row = 0;
 #define ROWS_AT_ONCE(n) for (; row + n <= rows; row += n) block_of(m, n, block, x, row, out, out_stride, add)
@@ -311,6 +318,7 @@ static __attribute__((noinline, noclone)) void multiply(const Matrix *m, int64_t
 
 /* The part of ``n`` that is one thread's. */
 INLINE int64_t share(int64_t n, int thread) { return n * thread / omp_get_num_threads(); }
+#define SHARE(matrix) matrix, share(blocks(matrix), me), share(blocks(matrix), me + 1)
 
 /* --- a pass ----------------------------------------------------------------------------------- */
 
@@ -362,100 +370,169 @@ INLINE void turn(const Model *m, int64_t place, float *x) {
     }
 }
 
-/* The products of a query with n keys. */
-static void ask(const float *query, const float *keys, int64_t n, int64_t dim, float *scores) {
-    const int64_t whole = dim / LANES * LANES;
+/* Some numbers of a key or a value. */
+INLINE Vec kept(const void *x, int64_t at, int some, const int half) {
+    if (!half) return load_part((const float *)x + at, some);
+    if (some == LANES) return load_half((const uint16_t *)x + at);
+    uint16_t part[LANES] = {0};
+    memcpy(part, (const uint16_t *)x + at, 2 * some);
+    return load_half(part);
+}
+
+static void keep(void *to, int64_t at, const float *x, int64_t n, int half) {
+    if (!half) {
+        memcpy((float *)to + at, x, 4 * n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int some = n - i < LANES ? n - i : LANES;
+        uint16_t part[LANES];
+        store_half(part, lower(upper(load_part(x + i, some), all(-65504.0f)), all(65504.0f)));
+        memcpy((uint16_t *)to + at + i, part, 2 * some);
+    }
+}
+
+/* Up to three queries and what becomes of each: all read a key or a value together. */
+#define QUERIES 3
+typedef struct {
+    const float *query;
+    float *scores;
+    float *out;
+} Asked;
+
+/* The products of queries with n keys, of which the first begins at ``at``, from score ``from`` on. */
+INLINE void ask_some(const Asked *asked, const int count, const void *keys, int64_t at, int64_t n, int64_t dim,
+                     int64_t from, const int half) {
     for (int64_t i = 0; i < n; i += 4) {
-        const float *a = keys + i * dim, *end = keys + (n - 1) * dim; /* the last one stands for those beyond it */
-        const float *b = i + 1 < n ? a + dim : end, *c = i + 2 < n ? b + dim : end, *d = i + 3 < n ? c + dim : end;
-        Vec of_a = {}, of_b = {}, of_c = {}, of_d = {};
-        for (int64_t at = 0; at < whole; at += LANES) {
-            const Vec q = load(query + at);
-            of_a += q * load(a + at);
-            of_b += q * load(b + at);
-            of_c += q * load(c + at);
-            of_d += q * load(d + at);
+        const int64_t last = n - 1 - i < 3 ? n - 1 - i : 3; /* stands for those beyond it */
+        Vec sums[QUERIES][4] = {};
+        for (int64_t d = 0; d < dim; d += LANES) {
+            const int some = dim - d < LANES ? dim - d : LANES;
+            Vec key[4];
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) key[j] = kept(keys, at + (i + (j < last ? j : last)) * dim + d, some, half);
+#pragma GCC unroll 3
+            for (int q = 0; q < count; q++) {
+                const Vec query = load_part(asked[q].query + d, some);
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++) sums[q][j] += query * key[j];
+            }
         }
-        if (whole < dim) {
-            const int rest = dim - whole;
-            const Vec q = load_part(query + whole, rest);
-            of_a += q * load_part(a + whole, rest);
-            of_b += q * load_part(b + whole, rest);
-            of_c += q * load_part(c + whole, rest);
-            of_d += q * load_part(d + whole, rest);
+#pragma GCC unroll 3
+        for (int q = 0; q < count; q++) {
+            float four[4];
+            _mm_storeu_ps(four, sums_of(sums[q][0], sums[q][1], sums[q][2], sums[q][3]));
+            memcpy(asked[q].scores + from + i, four, last == 3 ? 16 : 4 * (last + 1));
         }
-        float four[4];
-        _mm_storeu_ps(four, sums_of(of_a, of_b, of_c, of_d));
-        if (i + 4 <= n)
-            memcpy(scores + i, four, sizeof four);
-        else
-            memcpy(scores + i, four, 4 * (n - i));
     }
 }
 
-/* Add n values, each times its weight. */
-static void answer(const float *weights, const float *values, int64_t n, int64_t dim, float *out) {
-    int64_t at = 0;
-    for (; at + 4 * LANES <= dim; at += 4 * LANES) { /* four sums at once: one would wait for itself */
-        Vec a = load(out + at), b = load(out + at + LANES), c = load(out + at + 2 * LANES), d = load(out + at + 3 * LANES);
-        for (int64_t i = 0; i < n; i++) {
-            const float *value = values + i * dim + at;
-            a += weights[i] * load(value);
-            b += weights[i] * load(value + LANES);
-            c += weights[i] * load(value + 2 * LANES);
-            d += weights[i] * load(value + 3 * LANES);
+/* Add n values, each times its weight, of which the first begins at ``at``. */
+INLINE void answer_some(const Asked *asked, const int count, const void *values, int64_t at, int64_t n, int64_t dim,
+                        int64_t from, const int half) {
+    for (int64_t d = 0; d < dim; d += 4 * LANES) { /* four sums at once: one would wait for itself */
+        Vec sums[QUERIES][4];
+        int some[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            const int64_t rest = dim - d - j * LANES;
+            some[j] = rest < 0 ? 0 : rest < LANES ? rest : LANES;
+#pragma GCC unroll 3
+            for (int q = 0; q < count; q++) sums[q][j] = load_part(asked[q].out + d + j * LANES, some[j]);
         }
-        store(out + at, a);
-        store(out + at + LANES, b);
-        store(out + at + 2 * LANES, c);
-        store(out + at + 3 * LANES, d);
-    }
-    for (; at < dim; at += LANES) {
-        const int some = dim - at < LANES ? dim - at : LANES;
-        Vec sum = load_part(out + at, some);
-        for (int64_t i = 0; i < n; i++) sum += weights[i] * load_part(values + i * dim + at, some);
-        store_part(out + at, sum, some);
+        for (int64_t i = 0; i < n; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                const Vec value = kept(values, at + i * dim + d + j * LANES, some[j], half);
+#pragma GCC unroll 3
+                for (int q = 0; q < count; q++) sums[q][j] += asked[q].scores[from + i] * value;
+            }
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+#pragma GCC unroll 3
+            for (int q = 0; q < count; q++) store_part(asked[q].out + d + j * LANES, sums[q][j], some[j]);
     }
 }
 
-/* Attention of a row's new token in one head of keys and values. */
-static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, float *qkv, float *out,
-                   float *scores) {
-    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads, first = p->first[row];
-    const int64_t own = p->slot + 1 - first, n = p->length + own;
-    const int64_t head = layer * 2 * m->kv_heads + kv_head, of_trunk = m->kv_heads * m->context * dim;
-    const int64_t of_tails = m->kv_heads * p->rows * p->slots * dim;
-    const float *trunk = p->trunk + head * m->context * dim;
-    float *tail = p->tails + (head * p->rows + row) * p->slots * dim;
-    float *key = qkv + (m->heads + kv_head) * dim;
-    if (m->turning) turn(m, p->places[row], key);
-    memcpy(tail + p->slot * dim, key, 4 * dim);
-    memcpy(tail + of_tails + p->slot * dim, qkv + (m->heads + m->kv_heads + kv_head) * dim, 4 * dim);
-    for (int64_t q = kv_head * each; q < (kv_head + 1) * each; q++) {
-        float *query = qkv + q * dim, *y = out + q * dim;
-        if (m->turning) turn(m, p->places[row], query);
-        ask(query, trunk, p->length, dim, scores);
-        ask(query, tail + first * dim, own, dim, scores + p->length);
-        const float slope = m->slopes ? m->slopes[q] : 0;
-        for (int64_t i = n; i % LANES; i++) scores[i] = -INFINITY;
-        Vec most = all(-INFINITY), sums = {};
-        for (int64_t i = 0; i < n; i += LANES) {
-            Vec score = load(scores + i) * m->scale + slope * (COUNT + (float)i);
-            store(scores + i, score);
-            most = upper(most, score);
-        }
-        const float largest = largest_of(most);
-        for (int64_t i = 0; i < n; i += LANES) {
-            Vec weight = exponential(load(scores + i) - largest); /* where there is no score: 1e-38, which is nothing */
-            store(scores + i, weight);
-            sums += weight;
-        }
-        memset(y, 0, 4 * dim);
-        answer(scores, trunk + of_trunk, p->length, dim, y);
-        answer(scores + p->length, tail + of_tails + first * dim, own, dim, y);
-        const float total = sum_of(sums);
-        for (int64_t d = 0; d < dim; d++) y[d] /= total;
+#define SOME_AT_ONCE(some, ...)                                                                                        \
+    for (; count >= QUERIES; count -= QUERIES, asked += QUERIES)                                                       \
+        half ? some(asked, QUERIES, __VA_ARGS__, 1) : some(asked, QUERIES, __VA_ARGS__, 0);                            \
+    if (count == 2) half ? some(asked, 2, __VA_ARGS__, 1) : some(asked, 2, __VA_ARGS__, 0);                            \
+    if (count == 1) half ? some(asked, 1, __VA_ARGS__, 1) : some(asked, 1, __VA_ARGS__, 0)
+
+static void ask(const Asked *asked, int64_t count, const void *keys, int64_t at, int64_t n, int64_t dim, int64_t from,
+                int half) {
+    SOME_AT_ONCE(ask_some, keys, at, n, dim, from);
+}
+
+static void answer(const Asked *asked, int64_t count, const void *values, int64_t at, int64_t n, int64_t dim,
+                   int64_t from, int half) {
+    SOME_AT_ONCE(answer_some, values, at, n, dim, from);
+}
+
+/* Turn scores into weights that add up to what is returned. ``slope`` is ALiBi's, or 0. */
+static float softmax(float *scores, int64_t n, float scale, float slope) {
+    for (int64_t i = n; i % LANES; i++) scores[i] = -INFINITY;
+    Vec most = all(-INFINITY), sums = {};
+    for (int64_t i = 0; i < n; i += LANES) {
+        const Vec score = load(scores + i) * scale + slope * (COUNT + (float)i);
+        store(scores + i, score);
+        most = upper(most, score);
     }
+    const float largest = largest_of(most);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const Vec weight = exponential(load(scores + i) - largest); /* beyond the last score: 1e-38, which is nothing */
+        store(scores + i, weight);
+        sums += weight;
+    }
+    return sum_of(sums);
+}
+
+/* Attention of the new tokens of ``rows`` rows from ``row`` on in one head of keys and values. ``scores`` has room for
+   ``longest`` numbers of each query. */
+static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, int64_t rows, float *qkv,
+                   float *out, float *scores, int64_t longest) {
+    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads;
+    const int64_t width = (m->heads + 2 * m->kv_heads) * dim, out_width = m->heads * dim;
+    /* Where the keys begin in the trunk and in a row's tail, and how far behind them the values. */
+    const int64_t head = layer * 2 * m->kv_heads + kv_head;
+    const int64_t trunk = head * m->context * dim, values = m->kv_heads * m->context * dim;
+    const int64_t tails = head * p->rows * p->slots * dim, tail_values = m->kv_heads * p->rows * p->slots * dim;
+    Asked asked[rows * each];
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
+        float *of_row = qkv + (row + r) * width;
+        float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
+        if (m->turning) turn(m, p->places[row + r], key);
+        keep(p->tails, new, key, dim, m->half);
+        keep(p->tails, new + tail_values, value, dim, m->half);
+        for (int64_t q = 0; q < each; q++) {
+            const int64_t i = r * each + q;
+            float *query = of_row + (kv_head * each + q) * dim;
+            if (m->turning) turn(m, p->places[row + r], query);
+            asked[i] = (Asked){query, scores + i * longest, out + (row + r) * out_width + (kv_head * each + q) * dim};
+            memset(asked[i].out, 0, 4 * dim);
+        }
+    }
+    float totals[rows * each];
+    ask(asked, rows * each, p->trunk, trunk, p->length, dim, 0, m->half);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
+        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
+        ask(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
+        for (int64_t q = 0; q < each; q++) {
+            const float slope = m->slopes ? m->slopes[kv_head * each + q] : 0;
+            totals[r * each + q] = softmax(asked[r * each + q].scores, p->length + own, m->scale, slope);
+        }
+    }
+    answer(asked, rows * each, p->trunk, trunk + values, p->length, dim, 0, m->half);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
+        const int64_t at = tails + tail_values + ((row + r) * p->slots + first) * dim;
+        answer(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
+    }
+    for (int64_t i = 0; i < rows * each; i++)
+        for (int64_t d = 0; d < dim; d++) asked[i].out[d] /= totals[i];
 }
 
 static int64_t longest_input(const Model *m) {
@@ -465,10 +542,11 @@ static int64_t longest_input(const Model *m) {
     return longest;
 }
 
-static void normalised(const Model *m, const Norm *norm, const Matrix *for_, const float *x, int64_t rows, Input *in) {
-    int64_t stride = padded(m->hidden);
+static void take_normalised(Input *in, const Model *m, const Norm *norm, const Matrix *next, const float *x,
+                            int64_t rows) {
+    const int64_t stride = padded(m->hidden);
     for (int64_t row = 0; row < rows; row++) normalise(m, norm, x + row * m->hidden, in->numbers + row * stride);
-    take(in, for_, in->numbers, stride, rows);
+    take(in, next, in->numbers, stride, rows);
 }
 
 /* A thread's share of the MLP's inner layer. */
@@ -485,20 +563,25 @@ static void widen(const Model *m, const Layer *layer, const Input *in, int64_t r
     }
 }
 
-/* Returns 0, or 1 where there is no memory. */
+/* Scores after one more token in each row, whose keys and values are left in the tails. Returns 0, or 1 where there
+   is no memory. */
 int fate_advance(const Model *m, const Pass *p, int threads) {
     const int64_t rows = p->rows, hidden = m->hidden, wide = m->layers ? m->layer[0].up.outputs : 0;
     const int64_t longest = longest_input(m), qkv_width = (m->heads + 2 * m->kv_heads) * m->head_dim;
-    const int64_t out_width = m->heads * m->head_dim;
+    const int64_t out_width = m->heads * m->head_dim, longest_text = padded(p->length + p->slots + LANES);
+    /* As many rows at once read a key as make QUERIES queries; a task is one head of such rows. */
+    const int64_t each = m->heads / m->kv_heads, together = each < QUERIES ? QUERIES / each : 1;
+    const int64_t groups = (rows + together - 1) / together, tasks = m->kv_heads * groups;
     float *shared = malloc(4 * rows * (hidden + qkv_width + out_width + wide));
-    const size_t own_size = padded(input_size(rows, longest) + 4 * (p->length + p->slots + PADDING));
+    const size_t own_size = input_size(rows, longest) + 4 * together * each * longest_text;
     char *private = aligned_alloc(PADDING, threads * own_size);
     if (!shared || !private) {
         free(shared);
         free(private);
         return 1;
     }
-    float *x = shared, *qkv = x + rows * hidden, *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
+    float *x = shared, *qkv = x + rows * hidden;
+    float *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
     memcpy(x, p->embedded, 4 * rows * hidden);
 #pragma omp parallel num_threads(threads)
     {
@@ -506,27 +589,25 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
         char *own = private + me * own_size;
         Input in = input_in(own, rows, longest);
         float *scores = (float *)(own + input_size(rows, longest));
-#define SHARE(matrix) matrix, share(blocks(matrix), me), share(blocks(matrix), me + 1)
         for (int64_t i = 0; i < m->layers; i++) {
             const Layer *layer = m->layer + i;
-            normalised(m, &layer->norm1, &layer->qkv, x, rows, &in);
+            take_normalised(&in, m, &layer->norm1, &layer->qkv, x, rows);
             multiply(SHARE(&layer->qkv), &in, rows, qkv, qkv_width, 0);
             if (m->parallel) {
-                normalised(m, &layer->norm2, &layer->up, x, rows, &in);
+                take_normalised(&in, m, &layer->norm2, &layer->up, x, rows);
                 widen(m, layer, &in, rows, inner, me);
             }
 #pragma omp barrier
-            const int64_t tasks = m->kv_heads * rows;
             for (int64_t task = share(tasks, me); task < share(tasks, me + 1); task++) {
-                int64_t row = task % rows;
-                attend(m, p, i, task / rows, row, qkv + row * qkv_width, attended + row * out_width, scores);
+                const int64_t row = task % groups * together, some = rows - row < together ? rows - row : together;
+                attend(m, p, i, task / groups, row, some, qkv, attended, scores, longest_text);
             }
 #pragma omp barrier
             take(&in, &layer->out, attended, out_width, rows);
             multiply(SHARE(&layer->out), &in, rows, x, hidden, 1);
             if (!m->parallel) {
 #pragma omp barrier
-                normalised(m, &layer->norm2, &layer->up, x, rows, &in);
+                take_normalised(&in, m, &layer->norm2, &layer->up, x, rows);
                 widen(m, layer, &in, rows, inner, me);
 #pragma omp barrier
             }
@@ -534,7 +615,7 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
             multiply(SHARE(&layer->down), &in, rows, x, hidden, 1);
 #pragma omp barrier
         }
-        normalised(m, &m->final_norm, &m->head, x, rows, &in);
+        take_normalised(&in, m, &m->final_norm, &m->head, x, rows);
         multiply(SHARE(&m->head), &in, rows, p->scores, m->vocabulary, 0);
     }
     free(shared);
@@ -683,7 +764,8 @@ int fate_log_sums(const float *scores, int64_t rows, int64_t vocabulary, float *
     }
     for (int64_t row = 0; row < rows; row++) {
         float top = -INFINITY, total = 0;
-        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++) top = largest[part] > top ? largest[part] : top;
+        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++)
+            top = largest[part] > top ? largest[part] : top;
         for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++)
             total += totals[part] * expf(largest[part] - top);
         sums[row] = top + logf(total);

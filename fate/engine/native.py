@@ -28,7 +28,7 @@ from platformdirs import user_cache_path
 from fate.engine.families import Decoder
 
 _SOURCE = Path(__file__).with_name("native.c")
-_FLAGS = ("-O2", "-march=native", "-shared", "-fPIC", "-fopenmp")
+_FLAGS = ("-O2", "-march=native", "-fno-strict-aliasing", "-shared", "-fPIC", "-fopenmp")
 _PATIENCE = 120  # seconds that a compiler may take
 _NEEDED = {"avx2", "fma", "f16c"}
 _PART = 1 << 26  # weights packed at once: the fp32 copies that packing takes are bounded by this
@@ -119,7 +119,7 @@ class _Layer(ctypes.Structure):
 class _Model(ctypes.Structure):
     _fields_ = [
         *((n, c_int64) for n in ("layers", "hidden", "heads", "kv_heads", "head_dim", "vocabulary", "context")),
-        *((n, c_int64) for n in ("rms", "gated", "parallel", "activation", "turning")),
+        *((n, c_int64) for n in ("rms", "gated", "parallel", "activation", "turning", "half")),
         *((n, c_float) for n in ("eps", "scale")),
         *((n, c_void_p) for n in ("turns", "slopes")),
         ("layer", POINTER(_Layer)),
@@ -253,6 +253,8 @@ class NativePass:
         products: of each layer, qkv, out, up and down; and the head.
         turns: (context, pairs) complex: where each pair of a head's dimensions stands; None where nothing turns.
         slopes: (heads,): ALiBi's, or None.
+        context: the most tokens of a text.
+        kept: the type in which keys and values are kept, float32 or float16.
     """
 
     def __init__(
@@ -263,6 +265,7 @@ class NativePass:
         turns: torch.Tensor | None,
         slopes: torch.Tensor | None,
         context: int,
+        kept: torch.dtype,
     ) -> None:
         d = decoder
         self._library = library()
@@ -274,7 +277,7 @@ class NativePass:
         self._model = _Model(
             *(d.layers, d.hidden, d.heads, d.kv_heads, d.head_dim, d.vocabulary, context),
             *(d.norm == "rms", d.gated, d.parallel, _ACTIVATIONS[d.activation]),
-            *(0 if turns is None else turns.shape[1], d.eps, d.head_dim**-0.5),
+            *(0 if turns is None else turns.shape[1], kept == torch.float16, d.eps, d.head_dim**-0.5),
             *(_at(turns), _at(slopes), layers, norm[-1], matrices[-1]),
         )
         self._kept = (norms, products, turns, slopes, layers)  # what the structures point to
