@@ -37,8 +37,7 @@ from fate.engine.decoding import Engine, Generation
 from fate.engine.families import describe
 from fate.engine.kernels import Precision
 from fate.engine.lean import LeanDecoder
-from fate.engine.native import log_sums
-from fate.engine.warping import Warper, inverse_cdf
+from fate.engine.warping import Warper
 from fate.paths import storyteller
 
 TOKENS, CONTEXT, ROWS = 48, 256, 3
@@ -129,12 +128,9 @@ def passes(engine: Engine, rows: int, repeats: int = 30) -> float:
 def sampling(vocabulary: int, repeats: int = 50) -> float:
     """Median seconds of warping and drawing for one token in each row."""
     warper, scores = Warper(SettingsRanges().draw(Random(0), ROWS)), torch.randn(ROWS, vocabulary) * 3
-    uniforms = torch.rand(ROWS, dtype=torch.float64)
 
     def once() -> None:
-        logprobs, ranked = warper(scores, 20)
-        tokens = ranked.gather(-1, inverse_cdf(logprobs, uniforms))
-        (scores.gather(-1, tokens) - log_sums(scores)).tolist()
+        warper.draw(scores, scores, 20, (0.2, 0.5, 0.8))
 
     return statistics.median(timed(once) for _ in range(repeats))
 

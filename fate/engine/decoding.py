@@ -13,10 +13,9 @@ import torch
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence, prompt_window
-from fate.engine.native import log_sums
 from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
-from fate.engine.warping import Warper, inverse_cdf
+from fate.engine.warping import Warper
 
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
 
@@ -169,23 +168,12 @@ class Batch:
         if self._tokens:
             self._scores = self._engine.decoder.advance(self._tokens)
         uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
-        logprobs, ranked = self._warper(self._possible(), self._written)
-        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
-        tokens = ranked.gather(-1, columns)
-        raw = self._scores.gather(-1, tokens.to(self._scores.device)) - log_sums(self._scores)
-        self._tokens = tokens[:, 0].tolist()
+        drawn = self._warper.draw(self._scores, self._possible(), self._written, uniforms)
+        self._tokens = [token for token, _, _ in drawn]
         self._written += 1
-        drawn = list(
-            zip(
-                self._tokens,
-                uniforms,
-                raw[:, 0].tolist(),
-                logprobs.gather(-1, columns)[:, 0].tolist(),
-                strict=True,
-            )
-        )
         for i, generation in enumerate(self.generations):
-            generation.extend(drawn[i * self._rows_each : (i + 1) * self._rows_each])
+            rows = slice(i * self._rows_each, (i + 1) * self._rows_each)
+            generation.extend(drawn[rows], uniforms[rows])
 
     def _possible(self) -> torch.Tensor:
         """The scores, of which those of end tokens are −inf at first: nobody is offered nothing.
@@ -247,19 +235,19 @@ class Generation:
             self._batch.keep(self)
             self._batch.step()
 
-    def extend(self, drawn: Sequence[tuple[int, float, float, float]]) -> None:
-        """Take in what was drawn for each row: token, uniform, and both log-probabilities."""
+    def extend(self, drawn: Sequence[tuple[int, float, float]], uniforms: Sequence[float]) -> None:
+        """Take in what was drawn for each row: a token and its two log-probabilities, with what it was drawn by."""
         # A finished row goes on in the batch, unseen: its neighbours' arithmetic must not depend on it.
         self.rows = [
-            row if row.finish_reason else self._extended(row, *values)
-            for row, values in zip(self.rows, drawn, strict=True)
+            row if row.finish_reason else self._extended(row, uniform, *values)
+            for row, uniform, values in zip(self.rows, uniforms, drawn, strict=True)
         ]
 
     def cancel(self) -> None:
         """Finish every row where it is."""
         self.rows = [row if row.finish_reason else self._finished(row, "cancelled") for row in self.rows]
 
-    def _extended(self, row: Continuation, token: int, uniform: float, raw: float, warped: float) -> Continuation:
+    def _extended(self, row: Continuation, uniform: float, token: int, raw: float, warped: float) -> Continuation:
         before = row
         row = replace(
             row,

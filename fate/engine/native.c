@@ -678,14 +678,14 @@ static void select_largest(float *x, int64_t size, int64_t n) {
     }
 }
 
-/* Shell's sort with Ciura's gaps: what is sorted is short. */
-static void sort(Scored *x, int64_t size) {
-    static const int gaps[] = {701, 301, 132, 57, 23, 10, 4, 1};
-    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
-        for (int64_t i = gaps[g]; i < size; i++) {
+static const int GAPS[] = {701, 301, 132, 57, 23, 10, 4, 1}; /* Ciura's, for Shell's sort: what is sorted is short */
+
+static void sort_down(Scored *x, int64_t size) {
+    for (size_t g = 0; g < sizeof GAPS / sizeof *GAPS; g++)
+        for (int64_t i = GAPS[g]; i < size; i++) {
             const Scored moved = x[i];
             int64_t j = i;
-            for (; j >= gaps[g] && before(moved, x[j - gaps[g]]); j -= gaps[g]) x[j] = x[j - gaps[g]];
+            for (; j >= GAPS[g] && before(moved, x[j - GAPS[g]]); j -= GAPS[g]) x[j] = x[j - GAPS[g]];
             x[j] = moved;
         }
 }
@@ -713,65 +713,160 @@ static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float
     for (int64_t begin = 0; begin < vocabulary; begin += together) {
         if (!any_at_least(load(maxima + begin / GROUP), least)) continue;
         const int64_t end = begin + together < vocabulary ? begin + together : vocabulary;
-        for (int64_t i = begin; i < end; i++)
-            if (scores[i] > least || (scores[i] == least && ties++ < n)) found[count++] = (Scored){scores[i], i};
+        for (int64_t i = begin; i < end; i += LANES) {
+            if (i + LANES <= end && !any_at_least(load(scores + i), least)) continue;
+            for (int64_t j = i; j < end && j < i + LANES; j++)
+                if (scores[j] > least || (scores[j] == least && ties++ < n)) found[count++] = (Scored){scores[j], j};
+        }
     }
-    sort(found, count);
+    sort_down(found, count);
     return count;
 }
 
-/* The n largest of each row's scores in descending order, of equal ones the first, and where they stand.
-   Returns 0, or 1 where there is no memory or a score is no number. */
-int fate_largest(const float *scores, int64_t rows, int64_t vocabulary, int64_t n, float *values, int64_t *indices,
-                 int threads) {
-    int failed = 0;
-#pragma omp parallel for num_threads(threads) reduction(| : failed)
-    for (int64_t row = 0; row < rows; row++) {
-        float *maxima = malloc(8 * (vocabulary / GROUP + LANES));
-        Scored *found = malloc(sizeof(Scored) * (GROUP + 1) * n);
-        if (maxima && found && best_of(scores + row * vocabulary, vocabulary, n, maxima, found) >= n)
-            for (int64_t i = 0; i < n; i++) {
-                values[row * n + i] = found[i].score;
-                indices[row * n + i] = found[i].index;
-            }
-        else
-            failed = 1;
-        free(maxima);
-        free(found);
+/* The largest of some scores, and the sum of the exponentials of all less that. */
+static void sum_part(const float *x, int64_t n, float *largest, float *total) {
+    const int64_t whole = n / LANES * LANES;
+    Vec most = all(-INFINITY), sums = {};
+    for (int64_t i = 0; i < whole; i += LANES) most = upper(load(x + i), most);
+    float top = largest_of(most), rest = 0;
+    for (int64_t i = whole; i < n; i++) top = x[i] > top ? x[i] : top;
+    for (int64_t i = 0; i < whole; i += LANES) sums += exponential(load(x + i) - top);
+    for (int64_t i = whole; i < n; i++) rest += expf(x[i] - top);
+    *largest = top;
+    *total = top > -INFINITY ? sum_of(sums) + rest : 0;
+}
+
+/* One row's settings of this step, see warping.Warper, and what is drawn. */
+typedef struct {
+    double temperature, typical_p, damp, uniform; /* the damp in force now; the uniform in [0, 1) */
+    int64_t top_k, muse_top_k, mode;
+    int64_t token;
+    double raw, warped; /* the token's log-probability by the model, and in what it was drawn from */
+} Draw;
+
+enum Mode { PROB, MARGIN, UPSTREAM };
+
+/* The Muse on n scores in descending order; see damping.dampen. */
+static void dampen(const Draw *draw, double *x, int64_t n) {
+    int64_t finite = 0;
+    while (finite < n && isfinite(x[finite])) finite++;
+    const int64_t top = draw->muse_top_k < finite ? draw->muse_top_k : finite;
+    const double boundary = x[draw->muse_top_k < finite - 1 ? draw->muse_top_k : (finite ? finite - 1 : 0)];
+    for (int64_t i = 0; i < top; i++) {
+        if (draw->mode == MARGIN)
+            x[i] = boundary + draw->damp * (x[i] - boundary);
+        else if (draw->mode == UPSTREAM)
+            x[i] *= draw->damp;
+        else if (draw->damp > 0 || finite > draw->muse_top_k)
+            x[i] += log(draw->damp);
     }
-    return failed;
+}
+
+static double log_sum(const double *x, int64_t n) {
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+    for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
+    return most + log(sum);
+}
+
+static void sort_up(double (*pairs)[2], int64_t size) {
+    for (size_t g = 0; g < sizeof GAPS / sizeof *GAPS; g++)
+        for (int64_t i = GAPS[g]; i < size; i++) {
+            const double first = pairs[i][0], second = pairs[i][1];
+            int64_t j = i;
+            for (; j >= GAPS[g] && pairs[j - GAPS[g]][0] > first; j -= GAPS[g])
+                memcpy(pairs[j], pairs[j - GAPS[g]], sizeof *pairs);
+            pairs[j][0] = first;
+            pairs[j][1] = second;
+        }
+}
+
+/* Leave only the k largest of x, and what ties with the last of them. ``pairs`` is room to work in. */
+static void keep_top(double *x, int64_t n, int64_t k, double (*pairs)[2]) {
+    if (k >= n) return;
+    for (int64_t i = 0; i < n; i++) pairs[i][0] = -x[i];
+    sort_up(pairs, n);
+    for (int64_t i = 0; i < n; i++)
+        if (-x[i] > pairs[k - 1][0]) x[i] = -INFINITY;
+}
+
+/* Leave only what is locally typical (arXiv:2202.00666), up to a mass of p. */
+static void keep_typical(double *x, int64_t n, double p, double (*pairs)[2]) {
+    if (p >= 1) return;
+    const double sum = log_sum(x, n);
+    double entropy = 0, mass = 0, farthest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        pairs[i][1] = exp(x[i] - sum);
+        if (pairs[i][1] > 0) entropy -= (x[i] - sum) * pairs[i][1];
+    }
+    for (int64_t i = 0; i < n; i++) pairs[i][0] = fabs(sum - x[i] - entropy);
+    sort_up(pairs, n);
+    for (int64_t i = 0; i < n && (i == 0 || mass < p); i++) {
+        mass += pairs[i][1];
+        farthest = pairs[i][0];
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (fabs(sum - x[i] - entropy) > farthest) x[i] = -INFINITY;
+}
+
+/* Draw from n scores in descending order: the first whose cumulative probability exceeds the uniform. */
+static void draw_from(Draw *draw, const Scored *found, int64_t n, double *x, double (*pairs)[2]) {
+    for (int64_t i = 0; i < n; i++) x[i] = found[i].score / draw->temperature;
+    dampen(draw, x, n);
+    keep_top(x, n, draw->top_k, pairs);
+    keep_typical(x, n, draw->typical_p, pairs);
+    const double sum = log_sum(x, n);
+    double total = 0, below = 0;
+    for (int64_t i = 0; i < n; i++) total += exp(x[i] - sum);
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (x[i] == -INFINITY) continue;
+        at = i; /* where rounding carries the point to the very end, the last possible one is drawn */
+        below += exp(x[i] - sum);
+        if (below > draw->uniform * total) break;
+    }
+    draw->token = found[at].index;
+    draw->warped = x[at] - sum;
 }
 
 #define PARTS 4 /* of a row, that threads take by turns */
 
-/* The logarithm of the sum of the exponentials of each row's scores. Returns 0, or 1 where there is no memory. */
-int fate_log_sums(const float *scores, int64_t rows, int64_t vocabulary, float *sums, int threads) {
+/* Draw a token for each row from the n best of the scores that are ``possible``.
+   Returns 0, or 1 where there is no memory or a score is no number. */
+int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, int64_t n, Draw *draws,
+              int threads) {
     float *largest = malloc(8 * rows * PARTS), *totals = largest + rows * PARTS;
+    int failed = 0;
     if (!largest) return 1;
-#pragma omp parallel for num_threads(threads)
-    for (int64_t part = 0; part < rows * PARTS; part++) {
-        const float *x = scores + part / PARTS * vocabulary;
-        const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
-        const int64_t whole = begin + (end - begin) / LANES * LANES;
-        Vec most = all(-INFINITY), total = {};
-        for (int64_t i = begin; i < whole; i += LANES) most = upper(load(x + i), most);
-        float top = largest_of(most), rest = 0;
-        for (int64_t i = whole; i < end; i++) top = x[i] > top ? x[i] : top;
-        for (int64_t i = begin; i < whole; i += LANES) total += exponential(load(x + i) - top);
-        for (int64_t i = whole; i < end; i++) rest += expf(x[i] - top);
-        largest[part] = top;
-        totals[part] = sum_of(total) + rest;
-    }
-    for (int64_t row = 0; row < rows; row++) {
-        float top = -INFINITY, total = 0;
-        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++)
-            top = largest[part] > top ? largest[part] : top;
-        for (int64_t part = row * PARTS; part < (row + 1) * PARTS; part++)
-            total += totals[part] * expf(largest[part] - top);
-        sums[row] = top + logf(total);
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+#pragma omp for schedule(static)
+        for (int64_t part = 0; part < rows * PARTS; part++) {
+            const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
+            sum_part(scores + part / PARTS * vocabulary + begin, end - begin, largest + part, totals + part);
+        }
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < rows; row++) {
+            float *maxima = malloc(8 * (vocabulary / GROUP + LANES));
+            Scored *found = malloc(sizeof(Scored) * (GROUP + 1) * n);
+            double *x = malloc(3 * sizeof(double) * n);
+            if (maxima && found && x && best_of(possible + row * vocabulary, vocabulary, n, maxima, found) >= n) {
+                draw_from(draws + row, found, n, x, (double(*)[2])(x + n));
+                const float *tops = largest + row * PARTS;
+                double top = -INFINITY, total = 0;
+                for (int i = 0; i < PARTS; i++) top = tops[i] > top ? tops[i] : top;
+                for (int i = 0; i < PARTS; i++) total += totals[row * PARTS + i] * exp(tops[i] - top);
+                draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
+            } else {
+                failed = 1;
+            }
+            free(maxima);
+            free(found);
+            free(x);
+        }
     }
     free(largest);
-    return 0;
+    return failed;
 }
 
 int fate_outputs(void) { return OUTPUTS; }

@@ -1,4 +1,4 @@
-"""Products and the pass of a decoder, compiled on this machine for its own processor.
+"""Products, the pass of a decoder and the draw from its scores, compiled on this machine for its own processor.
 
 ``native.c`` is compiled once, when the first model is loaded, and kept in the user's cache. It needs
 Linux on x86-64 with AVX2 and a C compiler with OpenMP. Elsewhere ``library`` is None, and PyTorch's own
@@ -18,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
 import torch
 from platformdirs import user_cache_path
 
+from fate.core.sampling import MUSE_MODES, SamplerSettings
 from fate.engine.families import Decoder
 
 _SOURCE = Path(__file__).with_name("native.c")
@@ -57,8 +58,7 @@ def library() -> Any:
         return None
     functions.fate_advance.argtypes = [POINTER(_Model), POINTER(_Pass), c_int]
     functions.fate_product.argtypes = [POINTER(_Matrix), c_void_p, c_int64, c_void_p, c_int]
-    functions.fate_largest.argtypes = [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int]
-    functions.fate_log_sums.argtypes = [c_void_p, c_int64, c_int64, c_void_p, c_int]
+    functions.fate_draw.argtypes = [c_void_p, c_void_p, c_int64, c_int64, c_int64, POINTER(_Draw), c_int]
     return functions
 
 
@@ -135,35 +135,44 @@ class _Pass(ctypes.Structure):
     ]
 
 
-def largest(scores: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The ``n`` largest of each row in descending order, of equal ones the first, and where they stand.
-
-    Args:
-        scores: (rows, vocabulary).
-
-    None where they are not found: there is no library, or a score is no number.
-    """
-    if not _takes(scores):
-        return None
-    rows, vocabulary = scores.shape
-    values, indices = scores.new_empty((rows, n)), scores.new_empty((rows, n), dtype=torch.int64)
-    where = (scores.data_ptr(), rows, vocabulary, n, values.data_ptr(), indices.data_ptr())
-    return None if library().fate_largest(*where, torch.get_num_threads()) else (values, indices)
+class _Draw(ctypes.Structure):
+    _fields_ = [
+        *((name, c_double) for name in ("temperature", "typical_p", "damp", "uniform")),
+        *((name, c_int64) for name in ("top_k", "muse_top_k", "mode", "token")),
+        *((name, c_double) for name in ("raw", "warped")),
+    ]
 
 
-def log_sums(scores: torch.Tensor) -> torch.Tensor:
-    """The logarithm of the sum of the exponentials of each row, (rows, 1)."""
-    if not _takes(scores):
-        return scores.logsumexp(-1, keepdim=True)
-    sums = scores.new_empty((len(scores), 1))
-    if library().fate_log_sums(scores.data_ptr(), *scores.shape, sums.data_ptr(), torch.get_num_threads()):
-        raise MemoryError("no memory is left for a sum")
-    return sums
+class NativeDraws:
+    """What ``warping.Warper`` does with a batch of rows, and a draw from it."""
+
+    def __init__(self, settings: Sequence[SamplerSettings]) -> None:
+        self._library = library()
+        self._settings = tuple(settings)
+        self._reach = max(s.top_k + s.muse_top_k for s in settings)
+        rows = (
+            _Draw(s.temperature, s.typical_p, 0, 0, s.top_k, s.muse_top_k, MUSE_MODES.index(s.muse_mode))
+            for s in settings
+        )
+        self._draws = (_Draw * len(settings))(*rows)
+
+    def __call__(
+        self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]
+    ) -> list[tuple[int, float, float]] | None:
+        """See ``warping.Warper.draw``; None where scores are not of its kind, or are no numbers."""
+        if not (_takes(scores) and _takes(possible)):
+            return None
+        for draw, settings, uniform in zip(self._draws, self._settings, uniforms, strict=True):
+            draw.damp, draw.uniform = settings.damp_at(t), uniform
+        rows, vocabulary = scores.shape
+        size = (rows, vocabulary, min(self._reach, vocabulary))
+        if self._library.fate_draw(scores.data_ptr(), possible.data_ptr(), *size, self._draws, torch.get_num_threads()):
+            return None
+        return [(draw.token, draw.raw, draw.warped) for draw in self._draws]
 
 
 def _takes(scores: torch.Tensor) -> bool:
-    here = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
-    return here and library() is not None
+    return scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
 
 
 def _at(tensor: torch.Tensor | None) -> int | None:

@@ -3,7 +3,8 @@
 A row's chain is temperature → Muse → top_k → typical_p. Because top_k comes before typical_p, only
 the best (muse_top_k + top_k) raw scores of a row can survive: the Muse lowers at most ``muse_top_k``
 of them, so the ``top_k`` best after it are among these. Only they are looked for in the vocabulary;
-what follows is small, and done in NumPy, which begins an operation in a fraction of PyTorch's time.
+what follows is small, and done in NumPy, which begins an operation in a fraction of PyTorch's time, or
+in compiled code (``native.NativeDraws``), which must draw the same.
 """
 
 from __future__ import annotations
@@ -41,6 +42,28 @@ class Warper:
         self._mode = column([MUSE_MODES.index(s.muse_mode) for s in settings], np.int64)
         self._modes = [mode for mode in MUSE_MODES if any(s.muse_mode == mode for s in settings)]
         self._reach = max(s.top_k + s.muse_top_k for s in settings)
+        self._native = None if native.library() is None else native.NativeDraws(settings)
+
+    def draw(
+        self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]
+    ) -> list[tuple[int, float, float]]:
+        """One token for each row at generated position ``t``: by inverse CDF of what the warper leaves.
+
+        Args:
+            scores: (rows, vocabulary) raw scores.
+            possible: the same, with −inf for tokens that must not be drawn.
+            uniforms: a number in [0, 1) for each row.
+
+        Returns each token with its log-probability by the model, and in the distribution that it was drawn from.
+        """
+        if self._native is not None and (drawn := self._native(scores, possible, t, uniforms)) is not None:
+            return drawn
+        logprobs, ranked = self(possible, t)
+        columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
+        tokens = ranked.gather(-1, columns)
+        raw = scores.float().log_softmax(-1).gather(-1, tokens.to(scores.device))
+        warped = logprobs.gather(-1, columns)
+        return list(zip(*(column[:, 0].tolist() for column in (tokens, raw, warped)), strict=True))
 
     def __call__(self, scores: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The distributions at generated position ``t``.
@@ -93,9 +116,6 @@ def largest(scores: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     In a large vocabulary the n blocks with the largest maxima hold them all: where a block is left out, n others have
     a score at least as large as any in it.
     """
-    compiled = native.largest(scores, n)
-    if compiled is not None:
-        return compiled
     rows, vocabulary = scores.shape
     blocks = vocabulary // _BLOCK
     if vocabulary < _LARGE or blocks <= n or vocabulary % _BLOCK or scores.device.type != "cpu":

@@ -5,8 +5,6 @@ import subprocess
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fate.engine import load, native
 from fate.engine.kernels import linear
@@ -122,33 +120,6 @@ def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypa
     older = products_and_scores(precision)
     monkeypatch.setattr(native, "library", lambda: None)
     torch.testing.assert_close(older, products_and_scores(precision), rtol=0, atol=near)
-
-
-@compiled
-@given(rows=st.integers(1, 9), vocabulary=st.integers(1, 3000), share=st.floats(0, 1), seed=st.integers(0, 999))
-def test_the_largest_scores_come_in_order_and_of_equal_ones_the_first(rows, vocabulary, share, seed):
-    rng = torch.Generator().manual_seed(seed)
-    scores = torch.randn(rows, vocabulary, generator=rng)
-    if seed % 3 == 0:  # many are equal
-        scores = scores.round()
-    if seed % 5 == 0:  # most are impossible
-        scores[:, :: 1 + seed % 2] = -torch.inf
-    n = max(1, round(share * min(vocabulary, 200)))
-    found = native.largest(scores, n)
-    ordered = scores.sort(dim=-1, descending=True, stable=True)
-    assert torch.equal(found[0], ordered.values[:, :n])
-    assert torch.equal(found[1], ordered.indices[:, :n])
-
-
-@compiled
-def test_scores_that_are_no_numbers_are_not_ranked():
-    assert native.largest(torch.full((3, 50), torch.nan), 5) is None
-
-
-@given(rows=st.integers(1, 9), vocabulary=st.integers(1, 3000), size=st.floats(0.1, 100), seed=st.integers(0, 999))
-def test_log_sums_are_those_of_pytorch(rows, vocabulary, size, seed):
-    scores = size * torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(native.log_sums(scores), scores.logsumexp(-1, keepdim=True), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("processor", ["haswell", "alderlake", "icelake-server"])

@@ -10,6 +10,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TypicalLogit
 
 from fate import MuseLogitsWarper
 from fate.core.sampling import MUSE_MODES, SamplerSettings, SettingsRanges
+from fate.engine import native
 from fate.engine.warping import Warper, inverse_cdf
 
 
@@ -119,3 +120,40 @@ def test_the_muse_of_a_row_follows_its_ramp():
     for t, d in ((0, 1.0), (5, 0.625), (10, 0.25), (40, 0.25)):
         top = batched(scores, [ramped], t)[0, scores.argmax()].item()
         assert top == pytest.approx(d * m / (d * m + 1 - m), abs=1e-6)
+
+
+def far_from_rounding(s):
+    """Whether the Muse leaves scores apart by more than the last bits, in which two ways of adding may differ."""
+    return all(damp == 0 or damp > 1e-3 for damp in (s.muse_damp, s.muse_damp_initial))
+
+
+@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@settings(max_examples=300)
+@given(
+    drawn=st.lists(sampler_settings.filter(far_from_rounding), min_size=1, max_size=9),
+    vocabulary=st.one_of(st.integers(1, 60), st.integers(1, 3000)),
+    t=st.integers(0, 20),
+    seed=st.integers(0, 9999),
+)
+def test_compiled_code_draws_the_same(drawn, vocabulary, t, seed):
+    rng = torch.Generator().manual_seed(seed)
+    scores = 4 * torch.randn(len(drawn), vocabulary, generator=rng)
+    if seed % 3 == 0:  # some are equal
+        scores = (2 * scores).round() / 2 + torch.arange(vocabulary) * 1e-4 * (seed % 2)
+    possible = scores.clone()
+    if vocabulary > 2:
+        possible[:, :: 2 + seed % 7] = -torch.inf  # some are impossible
+    uniforms = torch.rand(len(drawn), generator=rng, dtype=torch.float64).tolist()
+    warper = Warper(drawn)
+    compiled = warper.draw(scores, possible, t, uniforms)
+    warper._native = None
+    for found, expected in zip(compiled, warper.draw(scores, possible, t, uniforms), strict=True):
+        # Of scores that are equal, PyTorch may rank any first: the token may be another, its probability not.
+        assert found[0] == expected[0] or seed % 3 == 0
+        assert found[1:] == pytest.approx(expected[1:], abs=1e-5)
+
+
+def test_scores_that_are_no_numbers_are_not_drawn_from_by_compiled_code():
+    scores = torch.full((1, 50), torch.nan)
+    if (draws := Warper([SamplerSettings()])._native) is not None:
+        assert draws(scores, scores, 0, [0.5]) is None
