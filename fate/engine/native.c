@@ -30,6 +30,8 @@
 #define OUTPUTS (2 * LANES) /* that lie interleaved: a block */
 #define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define PADDING 64  /* rows of activations are as long as a multiple of this, filled up with zeros */
+#define AHEAD 2048 /* bytes of a matrix that are fetched before they are read: the processor stops where pages end */
+#define LINE 16    /* numbers in a line of the cache */
 #define CACHE 400000 /* bytes of activations that stay in a core's own cache while a matrix is read */
 
 typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -171,10 +173,13 @@ typedef struct {
     float *steps;          /* of each row's integers */
 } Input;
 
-static size_t input_size(int64_t rows, int64_t longest) { return rows * (padded(longest) * 5 + PADDING); }
+/* Rows that begin a power of two apart would drive one another out of the cache. */
+INLINE int64_t apart(int64_t n) { return padded(n) + LINE; }
+
+static size_t input_size(int64_t rows, int64_t longest) { return padded(rows * (apart(longest) * 5 + PADDING)); }
 
 static Input input_in(char *memory, int64_t rows, int64_t longest) {
-    int64_t count = rows * padded(longest);
+    int64_t count = rows * apart(longest);
     return (Input){0, (float *)memory, (uint8_t *)memory + 4 * count, (float *)(memory + 5 * count)};
 }
 
@@ -197,7 +202,7 @@ static void quantise(Input *input, int64_t row, int64_t n) {
 
 /* Take rows (rows, inputs) of which each begins ``stride`` numbers after the one before. */
 static void take(Input *input, const Matrix *m, const float *x, int64_t stride, int64_t rows) {
-    input->stride = padded(m->inputs);
+    input->stride = apart(m->inputs);
     for (int64_t row = 0; row < rows; row++) {
         float *y = input->numbers + row * input->stride;
         if (y != x + row * stride) memcpy(y, x + row * stride, 4 * m->inputs);
@@ -224,6 +229,10 @@ INLINE void put(const Matrix *m, int64_t output, Vec y, float *out, int add) {
     store(out + output, y);
 }
 
+INLINE void fetch(const void *x, int64_t size) {
+    for (int64_t at = 0; at < size; at += 4 * LINE) __builtin_prefetch((const char *)x + AHEAD + at);
+}
+
 INLINE void floats(const Matrix *m, const int kind, const int rows, int64_t block, const float *x, int64_t stride,
                    float *out, int64_t out_stride, int add) {
     const int64_t n = m->inputs;
@@ -232,6 +241,10 @@ INLINE void floats(const Matrix *m, const int kind, const int rows, int64_t bloc
     Vec sums[ROWS][2] = {};
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = i * OUTPUTS;
+        if (kind == FLOAT16)
+            fetch(half + at, sizeof(uint16_t) * OUTPUTS);
+        else
+            fetch(whole + at, sizeof(float) * OUTPUTS);
         Vec a = kind == FLOAT16 ? load_half(half + at) : load(whole + at);
         Vec b = kind == FLOAT16 ? load_half(half + at + LANES) : load(whole + at + LANES);
 #pragma GCC unroll 12
@@ -267,6 +280,7 @@ INLINE void bytes(const Matrix *m, const int rows, int64_t block, const uint8_t 
     const Ints *weights = (const Ints *)((const int8_t *)m->weights + block * fours * 4 * OUTPUTS);
     Ints sums[ROWS][2] = {};
     for (int64_t i = 0; i < fours; i++) {
+        fetch(weights + 2 * i, 2 * sizeof(Ints));
         const Ints a = weights[2 * i], b = weights[2 * i + 1];
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
@@ -544,7 +558,7 @@ static int64_t longest_input(const Model *m) {
 
 static void take_normalised(Input *in, const Model *m, const Norm *norm, const Matrix *next, const float *x,
                             int64_t rows) {
-    const int64_t stride = padded(m->hidden);
+    const int64_t stride = apart(m->hidden);
     for (int64_t row = 0; row < rows; row++) normalise(m, norm, x + row * m->hidden, in->numbers + row * stride);
     take(in, next, in->numbers, stride, rows);
 }
@@ -626,7 +640,7 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
 /* Rows (rows, inputs) to (rows, outputs). Returns 0, or 1 where there is no memory. */
 int fate_product(const Matrix *m, const float *x, int64_t rows, float *out, int threads) {
     /* So many rows at once that they stay in the cache while the matrix is read. */
-    const int64_t most = CACHE / (4 * padded(m->inputs)) / ROWS * ROWS, some = most > ROWS ? most : ROWS;
+    const int64_t most = CACHE / (4 * apart(m->inputs)) / ROWS * ROWS, some = most > ROWS ? most : ROWS;
     char *memory = aligned_alloc(PADDING, padded(input_size(some, m->inputs)));
     if (!memory) return 1;
     for (int64_t row = 0; row < rows; row += some) {

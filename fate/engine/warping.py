@@ -20,9 +20,6 @@ from fate.core.sampling import MUSE_MODES, SamplerSettings
 from fate.damping import dampen
 from fate.engine import native
 
-_BLOCK = 64  # scores of which the largest stands for all, while the best of a large vocabulary are looked for
-_LARGE = 1 << 15  # a vocabulary for which that is worth while
-
 _Floats = npt.NDArray[np.float64]
 
 
@@ -74,7 +71,7 @@ class Warper:
         Returns float64 log-probabilities (rows, n), −inf where a token was warped away, and the tokens they
         belong to (rows, n), both in descending order of the raw scores, on the CPU.
         """
-        ranked, tokens = largest(scores.float(), min(self._reach, scores.shape[-1]))
+        ranked, tokens = scores.float().topk(min(self._reach, scores.shape[-1]), dim=-1)
         tempered = ranked.cpu().double().numpy() / self._temperature
         damp = np.array([[s.damp_at(t)] for s in self._settings])
         dampened = tempered
@@ -108,23 +105,6 @@ def _log_softmax(scores: _Floats) -> _Floats:
     shifted = scores - scores.max(-1, keepdims=True)
     logs: _Floats = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     return logs
-
-
-def largest(scores: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``n`` largest of each row in descending order, and where they stand.
-
-    In a large vocabulary the n blocks with the largest maxima hold them all: where a block is left out, n others have
-    a score at least as large as any in it.
-    """
-    rows, vocabulary = scores.shape
-    blocks = vocabulary // _BLOCK
-    if vocabulary < _LARGE or blocks <= n or vocabulary % _BLOCK or scores.device.type != "cpu":
-        best = scores.topk(n, dim=-1)
-        return best.values, best.indices
-    by_block = scores.view(rows, blocks, _BLOCK)
-    chosen = by_block.amax(-1).topk(n, dim=-1).indices
-    values, found = by_block.gather(1, chosen.unsqueeze(-1).expand(-1, -1, _BLOCK)).flatten(1).topk(n, dim=-1)
-    return values, chosen.gather(1, found // _BLOCK) * _BLOCK + found % _BLOCK
 
 
 def inverse_cdf(logprobs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
