@@ -6,6 +6,7 @@ import subprocess
 import pytest
 import torch
 
+from fate.core.sampling import SamplerSettings
 from fate.engine import load, native
 from fate.engine.kernels import linear
 from fate.paths import storyteller
@@ -71,9 +72,25 @@ def test_a_damaged_library_is_done_without(fresh):
     assert native.library() is None
 
 
-def test_no_compiler_no_library(fresh, monkeypatch):
+def test_the_first_load_says_that_it_compiles_and_the_next_does_not(fresh):
+    told = []
+    load(str(storyteller()), progress=told.append)
+    assert told.count("compiling for this processor, this once") == 1
+    load(str(storyteller()), progress=told.append)
+    assert told.count("compiling for this processor, this once") == 1
+
+
+def test_without_a_compiler_a_story_is_written_all_the_same_and_the_load_says_how(fresh, monkeypatch):
     monkeypatch.setenv("PATH", "")
+    told = []
+    engine = load(str(storyteller()), progress=told.append)
     assert native.library() is None
+    assert "nothing could be compiled for this processor: it writes, but slower" in told
+    assert '"products": "native"' not in engine.info.versions
+    generation = engine.generate(engine.encode("The old man looked at the sea."), [SamplerSettings()], [1])
+    while not generation.done:
+        generation.step()
+    assert generation.rows[0].text
 
 
 @compiled
