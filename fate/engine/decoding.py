@@ -143,7 +143,7 @@ class Batch:
             for prompt, s, seed in zip(prompts, settings, seeds, strict=True)
         ]
         self._rows_each = len(settings[0])
-        self._warper = Warper([s for each in settings for s in each])
+        self._warper = self._warper_of([s for each in settings for s in each])
         room = max(s.max_new_tokens for each in settings for s in each)
         engine.writing = None
         scores, cached = engine.decoder.begin(prompts, self._rows_each, room)
@@ -153,6 +153,9 @@ class Batch:
         self._scores = scores.repeat_interleave(self._rows_each, 0)
         self._tokens: list[int] = []  # the last of each row, which the model has not read
         self._written = 0  # tokens in each row
+
+    def _warper_of(self, settings: Sequence[SamplerSettings]) -> Warper:
+        return Warper(settings, compiled=self._engine.decoder.device.type == "cpu")
 
     @property
     def done(self) -> bool:
@@ -194,7 +197,7 @@ class Batch:
         rows = slice(at * self._rows_each, (at + 1) * self._rows_each)
         self._engine.decoder.keep(rows)
         self._scores, self._tokens = self._scores[rows], self._tokens[rows]
-        self._warper = Warper([row.settings for row in generation.rows])
+        self._warper = self._warper_of([row.settings for row in generation.rows])
         self.generations = [generation]
 
 

@@ -68,6 +68,8 @@ def describe(config: Mapping[str, Any]) -> Decoder:
     decoder = family(config)
     if decoder.activation not in ACTIVATIONS:
         raise UnknownDecoderError(f"activation {decoder.activation!r}")
+    if decoder.heads % decoder.kv_heads:
+        raise UnknownDecoderError(f"{decoder.heads} heads over {decoder.kv_heads} of keys and values")
     if decoder.hidden != decoder.heads * decoder.head_dim and decoder.fused:
         raise UnknownDecoderError(f"{decoder.heads} heads of {decoder.head_dim} in a hidden size of {decoder.hidden}")
     return decoder

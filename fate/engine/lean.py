@@ -287,7 +287,7 @@ class _Weights:
         qkv, qkv_bias = self._matrix([at + name for name in d.qkv], (d.heads + 2 * d.kv_heads) * dim, hidden)
         out, out_bias = self._matrix([at + d.out], hidden, d.heads * dim)
         up, up_bias = self._matrix([at + name for name in d.up], None, hidden)
-        down, down_bias = self._matrix([at + d.down], hidden, None)
+        down, down_bias = self._matrix([at + d.down], hidden, len(up) // (2 if d.gated else 1))
         return _Layer(
             norm1=self._norm(at + d.norm1),
             qkv=self._linear(self._ordered(qkv), None if qkv_bias is None else self._ordered(qkv_bias)),
@@ -310,7 +310,10 @@ class _Weights:
         weight = torch.cat(weights) if len(weights) > 1 else weights[0]
         if (outputs or weight.shape[0], inputs or weight.shape[1]) != tuple(weight.shape):
             raise UnknownDecoderError(f"{names[0]} of shape {tuple(weight.shape)}")
-        return weight, torch.cat(biases) if len(biases) == len(weights) else None
+        bias = torch.cat(biases) if biases else None
+        if bias is not None and tuple(bias.shape) != weight.shape[:1]:
+            raise UnknownDecoderError(f"biases of {names[0]} of shape {tuple(bias.shape)}")
+        return weight, bias
 
     def _ordered(self, qkv: torch.Tensor) -> torch.Tensor:
         """The rows of q, k and v head after head, the two dimensions that turn together side by side."""
@@ -340,16 +343,17 @@ class _Weights:
         return NativePass(d, norms, native, turns, positions.slopes, context, kept)
 
     def _norm(self, name: str) -> _Norm:
-        bias = None if self._decoder.norm == "rms" else self._own(f"{name}.bias")
-        return _Norm(self._own(f"{name}.weight"), bias, self._decoder.eps)
+        d = self._decoder
+        bias = None if d.norm == "rms" else self._own(f"{name}.bias", d.hidden)
+        return _Norm(self._own(f"{name}.weight", d.hidden), bias, d.eps)
 
     def _linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
         self.count += weight.numel()
         bias = None if bias is None else bias.to(self._device, self.dtype)
         return linear(weight.to(self._device), bias, self._precision)
 
-    def _own(self, name: str) -> torch.Tensor:
-        return self._tensor(name).to(self._device, self.dtype)
+    def _own(self, name: str, *shape: int) -> torch.Tensor:
+        return self._tensor(name, *shape).to(self._device, self.dtype)
 
     def _tensor(self, name: str, *shape: int) -> torch.Tensor:
         """Raises UnknownDecoderError where it is missing or misshapen."""

@@ -99,12 +99,13 @@ def load(
             f"The chat template of {name} takes {len(preamble.start)} of the {context} tokens that it may read; "
             'raise the setting context, or set chat = "off".'
         )
+    if on.type == "cpu":
+        if native.to_compile():
+            progress("compiling for this processor, this once")
+        if native.library() is None:
+            progress("nothing could be compiled for this processor: it writes, but slower")
     runs_in = executed(precision, size, on, lean=described is not None)
     _check_memory(name, size, runs_in, on, context, described is not None, progress)
-    if native.to_compile():
-        progress("compiling for this processor, this once")
-    if described is not None and on.type == "cpu" and products(runs_in) != "native":
-        progress("nothing could be compiled for this processor: it writes, but slower")
     progress("reading the weights")
     try:
         decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)

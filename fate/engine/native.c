@@ -16,7 +16,11 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define ONCE __attribute__((noinline))
+#else
 #define ONCE __attribute__((noinline, noclone)) /* every copy takes seconds to compile */
+#endif
 
 #if defined __AVX512F__ && defined __AVX512VNNI__
 #define LANES 16
@@ -737,17 +741,28 @@ static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float
     return count;
 }
 
-/* The largest of some scores, and the sum of the exponentials of all less that. */
-static void sum_part(const float *x, int64_t n, float *largest, float *total) {
+/* The largest of some scores, and the sum of the exponentials of all less that. Returns whether any is no number. */
+static int sum_part(const float *x, int64_t n, float *largest, float *total) {
     const int64_t whole = n / LANES * LANES;
     Vec most = all(-INFINITY), sums = {};
-    for (int64_t i = 0; i < whole; i += LANES) most = upper(load(x + i), most);
+    Ints odd = {};
+    int failed = 0;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        const Vec v = load(x + i);
+        odd |= (Ints)(v != v);
+        most = upper(v, most);
+    }
     float top = largest_of(most), rest = 0;
-    for (int64_t i = whole; i < n; i++) top = x[i] > top ? x[i] : top;
+    for (int64_t i = whole; i < n; i++) {
+        failed |= isnan(x[i]);
+        top = x[i] > top ? x[i] : top;
+    }
     for (int64_t i = 0; i < whole; i += LANES) sums += exponential(load(x + i) - top);
     for (int64_t i = whole; i < n; i++) rest += expf(x[i] - top);
+    for (int i = 0; i < LANES; i++) failed |= odd[i];
     *largest = top;
     *total = top > -INFINITY ? sum_of(sums) + rest : 0;
+    return failed != 0;
 }
 
 /* One row's settings of this step, see warping.Warper, and what is drawn. */
@@ -857,7 +872,7 @@ int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t 
 #pragma omp for schedule(static)
         for (int64_t part = 0; part < rows * PARTS; part++) {
             const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
-            sum_part(scores + part / PARTS * vocabulary + begin, end - begin, largest + part, totals + part);
+            failed |= sum_part(scores + part / PARTS * vocabulary + begin, end - begin, largest + part, totals + part);
         }
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < rows; row++) {

@@ -41,7 +41,7 @@ _ACTIVATIONS = {"silu": 0, "relu": 1, "gelu": 2, "gelu_new": 3, "gelu_fast": 3, 
 def to_compile() -> bool:
     """Whether ``library`` would have to be compiled first, which takes some seconds."""
     found = _compiler()
-    return found is not None and not found[1].exists() and not _refusal(found[1]).exists()
+    return found is not None and not any(map(os.path.exists, (found[1], _refusal(found[1]))))
 
 
 @functools.cache
@@ -69,13 +69,13 @@ def _compiler() -> tuple[str, Path] | None:
         return None
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
+        able = next((line for line in lines if line.startswith("flags")), "")
+        which = f"{compiler} {Path(compiler).stat().st_mtime_ns} {_FLAGS} {able}"
+        key = hashlib.sha256(_SOURCE.read_bytes() + which.encode()).hexdigest()[:16]
     except OSError:
         return None
-    able = next((line for line in lines if line.startswith("flags")), "")
     if not set(able.split()) >= _NEEDED:
         return None
-    which = f"{compiler} {Path(compiler).stat().st_mtime_ns} {_FLAGS} {able}"
-    key = hashlib.sha256(_SOURCE.read_bytes() + which.encode()).hexdigest()[:16]
     return compiler, user_cache_path("fate") / f"native-{key}.so"
 
 
@@ -90,10 +90,14 @@ def _compile(compiler: str, file: Path) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / file.name
         command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(made), "-lm"]
-        said = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
-        if said.returncode:
+        try:
+            said = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            _refusal(file).write_text(f"{compiler} was not done after {_PATIENCE} seconds\n")
+            return
+        if said.returncode > 0:
             _refusal(file).write_bytes(said.stderr)
-        else:
+        elif said.returncode == 0:
             made.replace(file)
 
 
@@ -293,8 +297,9 @@ class NativePass:
 
     @staticmethod
     def takes(products: Sequence[NativeProduct]) -> bool:
-        """Whether the inner layers are of a width that can be shared between threads in whole blocks."""
-        return all(down.matrix.inputs % library().fate_outputs() == 0 for down in products[3:-1:4])
+        """Whether the inner layers are all of one width, which can be shared between threads in whole blocks."""
+        widths = {down.matrix.inputs for down in products[3:-1:4]}
+        return len(widths) == 1 and widths.pop() % library().fate_outputs() == 0
 
     def __call__(
         self,
@@ -314,15 +319,16 @@ class NativePass:
             trunk: (layers, 2, kv_heads, context, head_dim), of which ``length`` tokens are in use.
             tails: (layers, 2, kv_heads, rows, slots, head_dim), of which each row uses ``first`` to ``slot``.
         """
-        if max(places) >= self._model.context:
-            raise IndexError(f"the decoder was made for {self._model.context} tokens")
+        slots = tails.shape[4]
+        if max(length, *places) >= self._model.context or slot >= slots:
+            raise IndexError(f"no room for a token at {max(places)} of {self._model.context}, slot {slot} of {slots}")
         rows = len(places)
         embedded = embedded.contiguous()
         scores = embedded.new_empty((rows, self._model.vocabulary))
         integers = (c_int64 * (2 * rows))(*first, *places)
         at = ctypes.addressof(integers)
         pointers = (at, at + 8 * rows, *map(_at, (embedded, trunk, tails, scores)))
-        this = _Pass(rows, length, tails.shape[4], slot, *pointers)
+        this = _Pass(rows, length, slots, slot, *pointers)
         if self._library.fate_advance(self._model, this, torch.get_num_threads()):
             raise MemoryError("no memory is left for a pass")
         return scores

@@ -24,9 +24,13 @@ _Floats = npt.NDArray[np.float64]
 
 
 class Warper:
-    """The settings of a batch of rows as arrays, one row each."""
+    """The settings of a batch of rows as arrays, one row each.
 
-    def __init__(self, settings: Sequence[SamplerSettings]) -> None:
+    Args:
+        compiled: whether ``draw`` may take compiled code, which is for scores on the CPU.
+    """
+
+    def __init__(self, settings: Sequence[SamplerSettings], *, compiled: bool = True) -> None:
         def column(values: Sequence[float], dtype: Any = np.float64) -> npt.NDArray[Any]:
             return np.array(values, dtype=dtype)[:, None]
 
@@ -39,7 +43,7 @@ class Warper:
         self._mode = column([MUSE_MODES.index(s.muse_mode) for s in settings], np.int64)
         self._modes = [mode for mode in MUSE_MODES if any(s.muse_mode == mode for s in settings)]
         self._reach = max(s.top_k + s.muse_top_k for s in settings)
-        self._native = None if native.library() is None else native.NativeDraws(settings)
+        self._native = native.NativeDraws(settings) if compiled and native.library() is not None else None
 
     def draw(
         self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]

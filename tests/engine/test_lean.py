@@ -279,3 +279,50 @@ def test_a_missing_weight_is_named(folder):
     config = json.loads((folder / "config.json").read_text())
     with pytest.raises(UnknownDecoderError, match="no weight"):
         LeanDecoder(describe(config), lambda name: None)
+
+
+MISSHAPEN = {
+    "a norm": ("model.layers.1.input_layernorm.weight", lambda weight: weight[:-1]),
+    "the last norm": ("model.norm.weight", lambda weight: weight[:-1]),
+    "an inner layer": ("model.layers.1.mlp.down_proj.weight", lambda weight: torch.cat((weight, weight), 1)),
+    "a bias": ("model.layers.0.self_attn.k_proj.bias", lambda bias: bias[:-1]),
+    "one of three biases": ("model.layers.0.self_attn.v_proj.bias", lambda bias: None),
+}
+
+
+@pytest.mark.parametrize("what", MISSHAPEN)
+def test_weights_that_do_not_fit_one_another_are_refused(what):
+    torch.manual_seed(0)
+    config = CONFIGS["llama with biases, wide heads, one key for all"]
+    weights = dict(AutoModelForCausalLM.from_config(config).state_dict())
+    name, change = MISSHAPEN[what]
+    weights[name] = change(weights[name])
+    with pytest.raises(UnknownDecoderError):
+        LeanDecoder(describe(config.to_dict()), weights.get, context=CONTEXT)
+
+
+def test_heads_that_do_not_divide_among_keys_are_refused():
+    config = CONFIGS["llama"].to_dict() | {"num_key_value_heads": 3}
+    with pytest.raises(UnknownDecoderError, match="4 heads over 3"):
+        describe(config)
+
+
+def test_an_inner_layer_of_any_width_is_computed(tmp_path):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**SMALL, intermediate_size=72)).eval()
+    model.save_pretrained(tmp_path)
+    decoder, prompt = lean(tmp_path), tokens(Random(0), 40)
+    assert decoder._native is None  # its products are native, but not the pass
+    scores, _ = decoder.begin([prompt], 3, 20)
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([prompt])).logits[0, -1]
+    torch.testing.assert_close(scores[0], expected, rtol=0, atol=1e-5)
+
+
+def test_more_tokens_than_there_is_room_for_are_refused(folder):
+    decoder = lean(folder)
+    decoder.begin([tokens(Random(0), 30)], 2, 16)
+    for _ in range(15):
+        decoder.advance([1, 2])
+    with pytest.raises(IndexError):
+        decoder.advance([1, 2])

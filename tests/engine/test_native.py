@@ -21,6 +21,7 @@ compiled = pytest.mark.skipif(native.library() is None, reason="it cannot be com
 def fresh(monkeypatch, tmp_path):
     """Nothing has been compiled yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
     library = native.library
     library.cache_clear()
     yield tmp_path / "fate"
@@ -65,6 +66,29 @@ def test_a_cache_that_cannot_be_written_is_done_without(fresh):
     fresh.parent.mkdir()
 
 
+def test_a_cache_that_cannot_be_looked_into_is_done_without(fresh, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/" + 300 * "x")
+    told = []
+    assert load(str(storyteller()), progress=told.append).info.name == "Llama-Fate"
+    assert "nothing could be compiled for this processor: it writes, but slower" in told
+
+
+def test_a_compiler_that_does_not_end_is_asked_once(fresh, tmp_path, monkeypatch):
+    asked = script(tmp_path, monkeypatch, "exec sleep 5")
+    monkeypatch.setattr(native, "_PATIENCE", 0.3)
+    assert native.library() is None
+    native.library.cache_clear()
+    assert native.library() is None
+    assert asked.read_text() == "asked\n"
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_first_load_in_any_precision_says_that_it_compiles(fresh, precision):
+    told = []
+    load(str(storyteller()), precision=precision, progress=told.append)
+    assert "compiling for this processor, this once" in told
+
+
 def test_a_damaged_library_is_done_without(fresh):
     _, file = native._compiler()
     file.parent.mkdir()
@@ -101,14 +125,16 @@ def test_the_storyteller_runs_in_it_and_says_so():
 
 
 @compiled
-def test_the_number_of_threads_changes_no_bit():
+def test_the_number_of_threads_changes_no_bit_of_a_pass():
+    # Of a native pass, that is: a prompt is read by PyTorch's attention, whose last bits depend on it.
     prompt, threads = tuple(range(1, 60)), torch.get_num_threads()
     scores = []
     try:
         for number in (1, 2, 3):
-            torch.set_num_threads(number)
+            torch.set_num_threads(threads)
             decoder = load(str(storyteller())).decoder
             decoder.begin([prompt], 3, 20)
+            torch.set_num_threads(number)
             scores.append(torch.stack([decoder.advance([token, token + 1, token]) for token in range(1, 9)]))
     finally:
         torch.set_num_threads(threads)
@@ -142,6 +168,9 @@ def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypa
 @pytest.mark.parametrize("processor", ["haswell", "alderlake", "icelake-server"])
 def test_other_processors_are_compiled_for_without_a_warning(processor, tmp_path):
     compiler, _ = native._compiler()
+    known = [compiler, f"-march={processor}", "-E", "-x", "c", "/dev/null"]
+    if subprocess.run(known, capture_output=True, check=False).returncode:
+        pytest.skip(f"the compiler does not know {processor}")
     flags = [flag.replace("native", processor) for flag in native._FLAGS]
     command = [compiler, *flags, "-Wall", "-Wextra", "-Werror", str(native._SOURCE), "-o", str(tmp_path / "it.so")]
     said = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -154,6 +154,8 @@ def test_compiled_code_draws_the_same(drawn, vocabulary, t, seed):
 
 
 def test_scores_that_are_no_numbers_are_not_drawn_from_by_compiled_code():
-    scores = torch.full((1, 50), torch.nan)
-    if (draws := Warper([SamplerSettings()])._native) is not None:
-        assert draws(scores, scores, 0, [0.5]) is None
+    for at in (3, 49):
+        scores = torch.zeros(1, 50)
+        scores[0, at] = torch.nan
+        if (draws := Warper([SamplerSettings()])._native) is not None:
+            assert draws(scores, scores, 0, [0.5]) is None
