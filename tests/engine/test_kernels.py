@@ -8,17 +8,6 @@ from fate.engine.kernels import linear, products
 from tests.products import only
 
 
-@pytest.fixture(params=["native", "fbgemm", "torch"])
-def whose(request, monkeypatch):
-    only(request.param, monkeypatch)
-
-
-@pytest.fixture(params=["native", "fbgemm"])
-def narrow(request, monkeypatch):
-    """Products that read 16-bit and 8-bit weights beside fp32 activations."""
-    only(request.param, monkeypatch)
-
-
 def random(outputs, inputs, rows=9, seed=0):
     torch.manual_seed(seed)
     return torch.randn(outputs, inputs) / inputs**0.5, torch.randn(outputs), torch.randn(rows, inputs)

@@ -14,7 +14,6 @@ from fate.engine.families import UnknownDecoderError, describe
 from fate.engine.kernels import products
 from fate.engine.lean import LeanDecoder
 from fate.paths import storyteller
-from tests.products import only
 
 VOCABULARY, CONTEXT = 300, 400
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -72,17 +71,6 @@ def oracle(folder):
             return torch.stack([model(input_ids=torch.tensor([text])).logits[0, -1] for text in texts])
 
     return scores
-
-
-@pytest.fixture(params=["native", "fbgemm", "torch"])
-def whose(request, monkeypatch):
-    """Whose products a lean forward takes; with native ones it takes the native pass."""
-    only(request.param, monkeypatch)
-
-
-@pytest.fixture(params=["native", "fbgemm"])
-def narrow(request, monkeypatch):
-    only(request.param, monkeypatch)
 
 
 def lean(folder, precision="float32"):
