@@ -33,14 +33,16 @@ def batched(scores, drawn, t):
     return torch.zeros(scores.shape, dtype=torch.float64).scatter(-1, tokens, logprobs.exp())
 
 
+# Scores that the Muse leaves apart by their last bits only would come out by the order of additions.
+damps = st.one_of(st.just(0.0), st.floats(1e-3, 1.5))
 sampler_settings = st.builds(
     SamplerSettings,
     temperature=st.floats(0.1, 3),
     top_k=st.integers(1, 300),
     typical_p=st.one_of(st.floats(0.05, 0.999), st.just(1.0)),
     muse_top_k=st.integers(1, 12),
-    muse_damp=st.floats(0, 1.5),
-    muse_damp_initial=st.floats(0, 1.5),
+    muse_damp=damps,
+    muse_damp_initial=damps,
     muse_damp_ramp_tokens=st.integers(0, 20),
     muse_mode=st.sampled_from(MUSE_MODES),
 )
@@ -122,15 +124,10 @@ def test_the_muse_of_a_row_follows_its_ramp():
         assert top == pytest.approx(d * m / (d * m + 1 - m), abs=1e-6)
 
 
-def far_from_rounding(s):
-    """Whether the Muse leaves scores apart by more than the last bits, in which two ways of adding may differ."""
-    return all(damp == 0 or damp > 1e-3 for damp in (s.muse_damp, s.muse_damp_initial))
-
-
 @pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
 @settings(max_examples=300)
 @given(
-    drawn=st.lists(sampler_settings.filter(far_from_rounding), min_size=1, max_size=9),
+    drawn=st.lists(sampler_settings, min_size=1, max_size=9),
     vocabulary=st.one_of(st.integers(1, 60), st.integers(1, 3000)),
     t=st.integers(0, 20),
     seed=st.integers(0, 9999),
