@@ -37,6 +37,8 @@ from fate.engine.decoding import Engine, Generation
 from fate.engine.families import describe
 from fate.engine.kernels import Precision
 from fate.engine.lean import LeanDecoder
+from fate.engine.loading import executed
+from fate.engine.memory import Size
 from fate.engine.warping import Warper
 from fate.paths import storyteller
 
@@ -166,8 +168,10 @@ def measure(
     line("ancestor, fp32", result["ancestor"], result["ancestor"])
     if growth:
         result["ancestor_growth"] = [ancestor(model, tokens) for tokens in (100, 1000)]
-    runs = [(precision, True) for precision in precisions]
-    runs += [(precision, False) for precision in precisions if fallback and precision != "float32"]
+    size = Size(weights, largest=0, per_token=0)
+    used = [p for p in precisions if executed(p, size, torch.device("cpu"), lean=True) == p]
+    runs = [(precision, True) for precision in used]
+    runs += [(precision, False) for precision in used if fallback and precision != "float32"]
     for precision, compiled in runs:
         with kinds_of_products(compiled):
             name = precision if compiled else f"{precision}, no compiler"

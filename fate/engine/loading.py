@@ -105,6 +105,8 @@ def load(
         if native.library() is None:
             progress("nothing could be compiled for this processor: it writes, but slower")
     runs_in = executed(precision, size, on, lean=described is not None)
+    if precision not in ("auto", runs_in):
+        progress(f"not in {precision}: this model is held in {runs_in} here")
     _check_memory(name, size, runs_in, on, context, described is not None, progress)
     progress("reading the weights")
     try:
@@ -277,15 +279,19 @@ def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -
     """The precision in which a model's weights are held on a device: the one place that knows what there is.
 
     By itself a CPU holds a small model in float32 and a larger one in 16 bit, and a GPU all in 16 bit: bfloat16 where
-    it has that, else float16. Where the CPU has no kernel for float16 or int8, or the lean forward does not know the
-    model (``lean`` is false), that is float32. Raises EngineError for what cannot be.
+    it has that, else float16. A small model is held in float16 where int8 is asked for: what int8 rounds away would
+    be the price of a hundredth of a second. Where the CPU has no kernel for float16 or int8, or the lean forward does
+    not know the model (``lean`` is false), that is float32. Raises EngineError for what cannot be.
     """
     if device.type != "cpu":
         if wanted == "int8":
             raise EngineError(f"int8 is for the CPU; on {device.type} choose float16 or bfloat16.")
         return wanted if wanted != "auto" else "bfloat16" if _has_bfloat16(device) else "float16"
+    small = size.parameters <= memory.SMALL
     if wanted == "auto":
-        wanted = "float32" if size.parameters <= memory.SMALL else "float16"
+        wanted = "float32" if small else "float16"
+    if wanted == "int8" and small:
+        wanted = "float16"
     return "float32" if wanted in ("float16", "int8") and not (lean and products(wanted) != "torch") else wanted
 
 

@@ -34,7 +34,7 @@
 #define OUTPUTS (2 * LANES) /* that lie interleaved: a block */
 #define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define PADDING 64  /* rows of activations are as long as a multiple of this, filled up with zeros */
-#define AHEAD 2048 /* bytes of a matrix that are fetched before they are read: the processor stops where pages end */
+#define AHEAD 2048 /* bytes that are fetched before they are read: by itself the processor stops where pages end */
 #define LINE 16    /* numbers in a line of the cache */
 #define CACHE 400000 /* bytes of activations that stay in a core's own cache while a matrix is read */
 
@@ -421,9 +421,11 @@ typedef struct {
 /* The products of queries with n keys, of which the first begins at ``at``, from score ``from`` on. */
 INLINE void ask_some(const Asked *asked, const int count, const void *keys, int64_t at, int64_t n, int64_t dim,
                      int64_t from, const int half) {
+    const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
     for (int64_t i = 0; i < n; i += 4) {
         const int64_t last = n - 1 - i < 3 ? n - 1 - i : 3; /* stands for those beyond it */
         Vec sums[QUERIES][4] = {};
+        fetch((const char *)keys + (at + i * dim) * size, 4 * dim * size);
         for (int64_t d = 0; d < dim; d += LANES) {
             const int some = dim - d < LANES ? dim - d : LANES;
             Vec key[4];
@@ -448,6 +450,7 @@ INLINE void ask_some(const Asked *asked, const int count, const void *keys, int6
 /* Add n values, each times its weight, of which the first begins at ``at``. */
 INLINE void answer_some(const Asked *asked, const int count, const void *values, int64_t at, int64_t n, int64_t dim,
                         int64_t from, const int half) {
+    const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
     for (int64_t d = 0; d < dim; d += 4 * LANES) { /* four sums at once: one would wait for itself */
         Vec sums[QUERIES][4];
         int some[4];
@@ -458,13 +461,15 @@ INLINE void answer_some(const Asked *asked, const int count, const void *values,
 #pragma GCC unroll 3
             for (int q = 0; q < count; q++) sums[q][j] = load_part(asked[q].out + d + j * LANES, some[j]);
         }
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
+            fetch((const char *)values + (at + i * dim + d) * size, 4 * LANES * size);
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++) {
                 const Vec value = kept(values, at + i * dim + d + j * LANES, some[j], half);
 #pragma GCC unroll 3
                 for (int q = 0; q < count; q++) sums[q][j] += asked[q].scores[from + i] * value;
             }
+        }
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
 #pragma GCC unroll 3
@@ -672,30 +677,6 @@ typedef struct {
 
 INLINE int before(Scored a, Scored b) { return a.score > b.score || (a.score == b.score && a.index < b.index); }
 
-/* Put the n largest of x first, in no order (Hoare's selection). */
-static void select_largest(float *x, int64_t size, int64_t n) {
-    int64_t low = 0, high = size - 1;
-    while (low < high) {
-        const float pivot = x[low + (high - low) / 2];
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (x[i] > pivot) i++;
-            while (x[j] < pivot) j--;
-            if (i <= j) {
-                const float swapped = x[i];
-                x[i++] = x[j];
-                x[j--] = swapped;
-            }
-        }
-        if (n - 1 <= j)
-            high = j;
-        else if (n - 1 >= i)
-            low = i;
-        else
-            break;
-    }
-}
-
 static const int GAPS[] = {701, 301, 132, 57, 23, 10, 4, 1}; /* Ciura's, for Shell's sort: what is sorted is short */
 
 static void sort_down(Scored *x, int64_t size) {
@@ -708,10 +689,40 @@ static void sort_down(Scored *x, int64_t size) {
         }
 }
 
-/* The n largest scores of a row. ``maxima`` has room for two numbers of every group, ``found`` for n groups and n. */
-static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float *maxima, Scored *found) {
+/* How many of x, a multiple of LANES, are at least so large. */
+static int64_t count_at_least(const float *x, int64_t size, float least) {
+    Ints counts = {};
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; i += LANES) counts -= (Ints)(load(x + i) >= least);
+    for (int i = 0; i < LANES; i++) count += counts[i];
+    return count;
+}
+
+/* A number that at least n of x reach and, if it can be found soon, not many more: by bisection, whose branches do not
+   hang on what is compared. */
+static float reached_by(const float *x, int64_t size, int64_t n) {
+    Vec most = all(-INFINITY);
+    for (int64_t i = 0; i < size; i += LANES) most = upper(load(x + i), most);
+    float high = largest_of(most), width = 1, low = high - width;
+    for (; count_at_least(x, size, low) < n; low = high - width) {
+        if (!(low > -1e30f)) return -INFINITY;
+        width *= 2;
+    }
+    for (int i = 0; i < 30; i++) {
+        const float middle = low + (high - low) / 2;
+        const int64_t count = count_at_least(x, size, middle);
+        *(count < n ? &high : &low) = middle;
+        if (count >= n && count <= n + n / 4) break;
+    }
+    return low;
+}
+
+/* The n largest scores of a row, in descending order; fewer where some are no numbers. */
+static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, Scored **best) {
     const int64_t together = GROUP * LANES; /* LANES groups, in each of which are the scores of one lane */
+    float *maxima = malloc(4 * (vocabulary / GROUP + LANES));
     int64_t groups = 0, count = 0, ties = 0;
+    if (!maxima) return 0;
     for (int64_t begin = 0; begin < vocabulary; begin += together, groups += LANES) {
         Vec most = all(-INFINITY);
         int64_t i = begin;
@@ -720,15 +731,10 @@ static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float
         for (; i < begin + together && i < vocabulary; i++)
             if (scores[i] > maxima[groups + i % LANES]) maxima[groups + i % LANES] = scores[i];
     }
-    /* n groups have a score as large as the n-th largest maximum, so that none of the n best is smaller. */
-    float least = -INFINITY, *chosen = maxima + groups;
-    if (groups > n) {
-        memcpy(chosen, maxima, 4 * groups);
-        select_largest(chosen, groups, n);
-        least = chosen[0];
-        for (int64_t i = 1; i < n; i++) least = chosen[i] < least ? chosen[i] : least;
-    }
-    for (int64_t begin = 0; begin < vocabulary; begin += together) {
+    /* As n groups have a score as large as this, none of the n best is smaller. */
+    const float least = reached_by(maxima, groups, n);
+    Scored *found = malloc(sizeof(Scored) * (GROUP * count_at_least(maxima, groups, least) + n));
+    for (int64_t begin = 0; found && begin < vocabulary; begin += together) {
         if (!any_at_least(load(maxima + begin / GROUP), least)) continue;
         const int64_t end = begin + together < vocabulary ? begin + together : vocabulary;
         for (int64_t i = begin; i < end; i += LANES) {
@@ -738,13 +744,15 @@ static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, float
         }
     }
     sort_down(found, count);
+    free(maxima);
+    *best = found;
     return count;
 }
 
 /* The largest of some scores, and the sum of the exponentials of all less that. Returns whether any is no number. */
 static int sum_part(const float *x, int64_t n, float *largest, float *total) {
     const int64_t whole = n / LANES * LANES;
-    Vec most = all(-INFINITY), sums = {};
+    Vec most = all(-INFINITY), sums = {}, others = {};
     Ints odd = {};
     int failed = 0;
     for (int64_t i = 0; i < whole; i += LANES) {
@@ -757,11 +765,16 @@ static int sum_part(const float *x, int64_t n, float *largest, float *total) {
         failed |= isnan(x[i]);
         top = x[i] > top ? x[i] : top;
     }
-    for (int64_t i = 0; i < whole; i += LANES) sums += exponential(load(x + i) - top);
-    for (int64_t i = whole; i < n; i++) rest += expf(x[i] - top);
+    int64_t i = 0;
+    for (; i + 2 * LANES <= whole; i += 2 * LANES) { /* two at once: one would wait for itself */
+        sums += exponential(load(x + i) - top);
+        others += exponential(load(x + i + LANES) - top);
+    }
+    for (; i < whole; i += LANES) sums += exponential(load(x + i) - top);
+    for (; i < n; i++) rest += expf(x[i] - top);
     for (int i = 0; i < LANES; i++) failed |= odd[i];
     *largest = top;
-    *total = top > -INFINITY ? sum_of(sums) + rest : 0;
+    *total = top > -INFINITY ? sum_of(sums + others) + rest : 0;
     return failed != 0;
 }
 
@@ -775,27 +788,28 @@ typedef struct {
 
 enum Mode { PROB, MARGIN, UPSTREAM };
 
-/* The Muse on n scores in descending order; see damping.dampen. */
-static void dampen(const Draw *draw, double *x, int64_t n) {
-    int64_t finite = 0;
-    while (finite < n && isfinite(x[finite])) finite++;
-    const int64_t top = draw->muse_top_k < finite ? draw->muse_top_k : finite;
-    const double boundary = x[draw->muse_top_k < finite - 1 ? draw->muse_top_k : (finite ? finite - 1 : 0)];
-    for (int64_t i = 0; i < top; i++) {
-        if (draw->mode == MARGIN)
-            x[i] = boundary + draw->damp * (x[i] - boundary);
-        else if (draw->mode == UPSTREAM)
-            x[i] *= draw->damp;
-        else if (draw->damp > 0 || finite > draw->muse_top_k)
-            x[i] += log(draw->damp);
-    }
-}
+/* One token that can be drawn. */
+typedef struct {
+    int64_t token;
+    double score, weight; /* the weight is what its probability is a multiple of */
+} Choice;
 
-static double log_sum(const double *x, int64_t n) {
-    double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
-    for (int64_t i = 0; i < n; i++) sum += exp(x[i] - most);
-    return most + log(sum);
+/* The Muse on n scores in descending order; see damping.dampen. */
+static void dampen(const Draw *draw, Choice *choices, int64_t n) {
+    int64_t finite = 0;
+    while (finite < n && isfinite(choices[finite].score)) finite++;
+    const int64_t top = draw->muse_top_k < finite ? draw->muse_top_k : finite;
+    const int64_t at = draw->muse_top_k < finite - 1 ? draw->muse_top_k : (finite ? finite - 1 : 0);
+    const double boundary = choices[at].score, lowering = log(draw->damp);
+    for (int64_t i = 0; i < top; i++) {
+        double *score = &choices[i].score;
+        if (draw->mode == MARGIN)
+            *score = boundary + draw->damp * (*score - boundary);
+        else if (draw->mode == UPSTREAM)
+            *score *= draw->damp;
+        else if (draw->damp > 0 || finite > draw->muse_top_k)
+            *score += lowering;
+    }
 }
 
 static void sort_up(double (*pairs)[2], int64_t size) {
@@ -810,91 +824,102 @@ static void sort_up(double (*pairs)[2], int64_t size) {
         }
 }
 
-/* Leave only the k largest of x, and what ties with the last of them. ``pairs`` is room to work in. */
-static void keep_top(double *x, int64_t n, int64_t k, double (*pairs)[2]) {
-    if (k >= n) return;
-    for (int64_t i = 0; i < n; i++) pairs[i][0] = -x[i];
+/* Leave only the k largest, and what ties with the last of them; returns how many. ``pairs`` is room to work in. */
+static int64_t keep_top(Choice *choices, int64_t n, int64_t k, double (*pairs)[2]) {
+    if (k >= n) return n;
+    for (int64_t i = 0; i < n; i++) pairs[i][0] = -choices[i].score;
     sort_up(pairs, n);
+    int64_t left = 0;
     for (int64_t i = 0; i < n; i++)
-        if (-x[i] > pairs[k - 1][0]) x[i] = -INFINITY;
+        if (-choices[i].score <= pairs[k - 1][0]) choices[left++] = choices[i];
+    return left;
 }
 
-/* Leave only what is locally typical (arXiv:2202.00666), up to a mass of p. */
-static void keep_typical(double *x, int64_t n, double p, double (*pairs)[2]) {
-    if (p >= 1) return;
-    const double sum = log_sum(x, n);
-    double entropy = 0, mass = 0, farthest = 0;
+/* Give each its weight; returns what they add up to. */
+static double weigh(Choice *choices, int64_t n, double *largest) {
+    double sum = 0;
+    *largest = -INFINITY;
+    for (int64_t i = 0; i < n; i++) *largest = choices[i].score > *largest ? choices[i].score : *largest;
+    for (int64_t i = 0; i < n; i++) sum += choices[i].weight = exp(choices[i].score - *largest);
+    return sum;
+}
+
+/* Leave only what is locally typical (arXiv:2202.00666), up to a mass of p; returns how many. */
+static int64_t keep_typical(Choice *choices, int64_t n, double p, double (*pairs)[2]) {
+    if (p >= 1) return n;
+    double largest, entropy = 0, mass = 0, farthest = 0;
+    const double sum = weigh(choices, n, &largest), log_sum = largest + log(sum);
     for (int64_t i = 0; i < n; i++) {
-        pairs[i][1] = exp(x[i] - sum);
-        if (pairs[i][1] > 0) entropy -= (x[i] - sum) * pairs[i][1];
+        pairs[i][1] = choices[i].weight / sum;
+        if (pairs[i][1] > 0) entropy -= (choices[i].score - log_sum) * pairs[i][1];
     }
-    for (int64_t i = 0; i < n; i++) pairs[i][0] = fabs(sum - x[i] - entropy);
+    for (int64_t i = 0; i < n; i++) pairs[i][0] = fabs(log_sum - choices[i].score - entropy);
     sort_up(pairs, n);
     for (int64_t i = 0; i < n && (i == 0 || mass < p); i++) {
         mass += pairs[i][1];
         farthest = pairs[i][0];
     }
+    int64_t left = 0;
     for (int64_t i = 0; i < n; i++)
-        if (fabs(sum - x[i] - entropy) > farthest) x[i] = -INFINITY;
+        if (fabs(log_sum - choices[i].score - entropy) <= farthest) choices[left++] = choices[i];
+    return left;
 }
 
 /* Draw from n scores in descending order: the first whose cumulative probability exceeds the uniform. */
-static void draw_from(Draw *draw, const Scored *found, int64_t n, double *x, double (*pairs)[2]) {
-    for (int64_t i = 0; i < n; i++) x[i] = found[i].score / draw->temperature;
-    dampen(draw, x, n);
-    keep_top(x, n, draw->top_k, pairs);
-    keep_typical(x, n, draw->typical_p, pairs);
-    const double sum = log_sum(x, n);
-    double total = 0, below = 0;
-    for (int64_t i = 0; i < n; i++) total += exp(x[i] - sum);
+static void draw_from(Draw *draw, const Scored *found, int64_t n, Choice *choices, double (*pairs)[2]) {
+    for (int64_t i = 0; i < n; i++) choices[i] = (Choice){found[i].index, found[i].score / draw->temperature, 0};
+    dampen(draw, choices, n);
+    n = keep_top(choices, n, draw->top_k, pairs);
+    n = keep_typical(choices, n, draw->typical_p, pairs);
+    double largest, below = 0;
+    const double sum = weigh(choices, n, &largest);
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (x[i] == -INFINITY) continue;
+        if (choices[i].weight == 0) continue;
         at = i; /* where rounding carries the point to the very end, the last possible one is drawn */
-        below += exp(x[i] - sum);
-        if (below > draw->uniform * total) break;
+        below += choices[i].weight;
+        if (below > draw->uniform * sum) break;
     }
-    draw->token = found[at].index;
-    draw->warped = x[at] - sum;
+    draw->token = choices[at].token;
+    draw->warped = choices[at].score - largest - log(sum);
 }
 
 #define PARTS 4 /* of a row, that threads take by turns */
 
-/* Draw a token for each row from the n best of the scores that are ``possible``.
+/* A row's token from the scores that are ``possible``. Returns whether that cannot be. */
+static int draw_row(const float *possible, int64_t vocabulary, Draw *draw) {
+    const int64_t reach = draw->top_k + draw->muse_top_k, n = reach < vocabulary ? reach : vocabulary;
+    Scored *found = NULL;
+    const int failed = best_of(possible, vocabulary, n, &found) < n;
+    char *memory = failed ? NULL : malloc(n * (sizeof(Choice) + 2 * sizeof(double)));
+    if (memory) draw_from(draw, found, n, (Choice *)memory, (double(*)[2])(memory + n * sizeof(Choice)));
+    free(memory);
+    free(found);
+    return !memory;
+}
+
+/* Draw a token for each row from the scores that are ``possible``.
    Returns 0, or 1 where there is no memory or a score is no number. */
-int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, int64_t n, Draw *draws,
-              int threads) {
-    float *largest = malloc(8 * rows * PARTS), *totals = largest + rows * PARTS;
+int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, Draw *draws, int threads) {
+    float largest[rows * PARTS], totals[rows * PARTS];
     int failed = 0;
-    if (!largest) return 1;
-#pragma omp parallel num_threads(threads) reduction(| : failed)
-    {
-#pragma omp for schedule(static)
-        for (int64_t part = 0; part < rows * PARTS; part++) {
+    /* The longest tasks come first, so that threads are done at the same time. */
+#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : failed)
+    for (int64_t task = 0; task < rows * (1 + PARTS); task++) {
+        const int64_t part = task - rows, row = part < 0 ? task : part / PARTS;
+        if (part < 0) {
+            failed |= draw_row(possible + row * vocabulary, vocabulary, draws + row);
+        } else {
             const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
-            failed |= sum_part(scores + part / PARTS * vocabulary + begin, end - begin, largest + part, totals + part);
-        }
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < rows; row++) {
-            float *maxima = malloc(8 * (vocabulary / GROUP + LANES));
-            Scored *found = malloc(sizeof(Scored) * (GROUP + 1) * n);
-            double *x = malloc(3 * sizeof(double) * n);
-            if (maxima && found && x && best_of(possible + row * vocabulary, vocabulary, n, maxima, found) >= n) {
-                draw_from(draws + row, found, n, x, (double(*)[2])(x + n));
-                const float *tops = largest + row * PARTS;
-                double top = -INFINITY, total = 0;
-                for (int i = 0; i < PARTS; i++) top = tops[i] > top ? tops[i] : top;
-                for (int i = 0; i < PARTS; i++) total += totals[row * PARTS + i] * exp(tops[i] - top);
-                draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
-            } else {
-                failed = 1;
-            }
-            free(maxima);
-            free(found);
-            free(x);
+            failed |= sum_part(scores + row * vocabulary + begin, end - begin, largest + part, totals + part);
         }
     }
-    free(largest);
+    for (int64_t row = 0; row < rows && !failed; row++) {
+        double top = -INFINITY, total = 0;
+        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) top = largest[i] > top ? largest[i] : top;
+        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) total += totals[i] * exp(largest[i] - top);
+        draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
+    }
     return failed;
 }
 

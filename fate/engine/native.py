@@ -58,7 +58,7 @@ def library() -> Any:
         return None
     functions.fate_advance.argtypes = [POINTER(_Model), POINTER(_Pass), c_int]
     functions.fate_product.argtypes = [POINTER(_Matrix), c_void_p, c_int64, c_void_p, c_int]
-    functions.fate_draw.argtypes = [c_void_p, c_void_p, c_int64, c_int64, c_int64, POINTER(_Draw), c_int]
+    functions.fate_draw.argtypes = [c_void_p, c_void_p, c_int64, c_int64, POINTER(_Draw), c_int]
     return functions
 
 
@@ -153,26 +153,32 @@ class NativeDraws:
     def __init__(self, settings: Sequence[SamplerSettings]) -> None:
         self._library = library()
         self._settings = tuple(settings)
-        self._reach = max(s.top_k + s.muse_top_k for s in settings)
         rows = (
             _Draw(s.temperature, s.typical_p, 0, 0, s.top_k, s.muse_top_k, MUSE_MODES.index(s.muse_mode))
             for s in settings
         )
         self._draws = (_Draw * len(settings))(*rows)
+        self._each = list(self._draws)
+        self._ramp = max(s.muse_damp_ramp_tokens for s in settings)
+        self._steady = False  # whether the damps are those after the ramp
 
     def __call__(
         self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]
     ) -> list[tuple[int, float, float]] | None:
         """See ``warping.Warper.draw``; None where scores are not of its kind, or are no numbers."""
-        if not (_takes(scores) and _takes(possible)):
+        if not (_takes(scores) and (possible is scores or _takes(possible))):
             return None
-        for draw, settings, uniform in zip(self._draws, self._settings, uniforms, strict=True):
-            draw.damp, draw.uniform = settings.damp_at(t), uniform
+        for draw, uniform in zip(self._each, uniforms, strict=True):
+            draw.uniform = uniform
+        if t < self._ramp or not self._steady:
+            for draw, settings in zip(self._each, self._settings, strict=True):
+                draw.damp = settings.damp_at(t)
+            self._steady = t >= self._ramp
         rows, vocabulary = scores.shape
-        size = (rows, vocabulary, min(self._reach, vocabulary))
-        if self._library.fate_draw(scores.data_ptr(), possible.data_ptr(), *size, self._draws, torch.get_num_threads()):
+        at = scores.data_ptr(), possible.data_ptr()
+        if self._library.fate_draw(*at, rows, vocabulary, self._draws, torch.get_num_threads()):
             return None
-        return [(draw.token, draw.raw, draw.warped) for draw in self._draws]
+        return [(draw.token, draw.raw, draw.warped) for draw in self._each]
 
 
 def _takes(scores: torch.Tensor) -> bool:

@@ -42,7 +42,7 @@ class Warper:
         self._muse_top_k = column([s.muse_top_k for s in settings], np.int64)
         self._mode = column([MUSE_MODES.index(s.muse_mode) for s in settings], np.int64)
         self._modes = [mode for mode in MUSE_MODES if any(s.muse_mode == mode for s in settings)]
-        self._reach = max(s.top_k + s.muse_top_k for s in settings)
+        self._reach = self._top_k + self._muse_top_k
         self._native = native.NativeDraws(settings) if compiled and native.library() is not None else None
 
     def draw(
@@ -75,8 +75,9 @@ class Warper:
         Returns float64 log-probabilities (rows, n), −inf where a token was warped away, and the tokens they
         belong to (rows, n), both in descending order of the raw scores, on the CPU.
         """
-        ranked, tokens = scores.float().topk(min(self._reach, scores.shape[-1]), dim=-1)
+        ranked, tokens = scores.float().topk(min(int(self._reach.max()), scores.shape[-1]), dim=-1)
         tempered = ranked.cpu().double().numpy() / self._temperature
+        tempered[np.arange(ranked.shape[-1]) >= self._reach] = -np.inf  # only its own: a row knows no other
         damp = np.array([[s.damp_at(t)] for s in self._settings])
         dampened = tempered
         for mode in self._modes:

@@ -82,7 +82,8 @@ def test_bfloat16_is_what_it_says(tiny_folders):
 @pytest.mark.skipif(products("int8") == "torch", reason="no products with narrow weights")
 @pytest.mark.parametrize(("precision", "share"), [("float16", 1e-3), ("int8", 0.1)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_narrow_weights_are_in_use_where_they_are_recorded(tiny_folders, family, precision, share):
+def test_narrow_weights_are_in_use_where_they_are_recorded(tiny_folders, family, precision, share, monkeypatch):
+    monkeypatch.setattr(memory, "SMALL", 0)
     engine = load(str(tiny_folders[family]), precision=precision)
     assert engine.info.precision == precision
     wanted = expected(tiny_model(family))
@@ -108,10 +109,19 @@ def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():
     assert executed("auto", small, cpu, lean=True) == "float32"
     assert executed("auto", large, cpu, lean=True) == ("float32" if products("float16") == "torch" else "float16")
     assert executed("auto", large, cpu, lean=False) == "float32"
+    assert executed("int8", large, cpu, lean=True) == ("float32" if products("int8") == "torch" else "int8")
     assert executed("auto", small, gpu, lean=True) in ("float16", "bfloat16")
     assert executed("float32", large, gpu, lean=True) == "float32"
     with pytest.raises(EngineError, match="int8 is for the CPU"):
         executed("int8", large, gpu, lean=True)
+
+
+def test_a_small_model_is_not_rounded_to_8_bit_and_that_is_said(tiny_folders):
+    told = []
+    engine = load(str(tiny_folders["llama"]), precision="int8", progress=told.append)
+    held = "float32" if products("float16") == "torch" else "float16"
+    assert engine.info.precision == held
+    assert f"not in int8: this model is held in {held} here" in told
 
 
 def test_a_device_that_is_not_here_is_told(tiny_folders):

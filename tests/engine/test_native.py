@@ -84,7 +84,7 @@ def test_a_compiler_that_does_not_end_is_asked_once(fresh, tmp_path, monkeypatch
     assert asked.read_text() == "asked\n"
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_the_first_load_in_any_precision_says_that_it_compiles(fresh, precision):
     told = []
     load(str(storyteller()), precision=precision, progress=told.append)

@@ -150,6 +150,19 @@ def test_compiled_code_draws_the_same(drawn, vocabulary, t, seed):
         assert found[1:] == pytest.approx(expected[1:], abs=1e-5)
 
 
+@pytest.mark.skipif(native.library() is None, reason="it cannot be compiled here")
+@given(st.integers(0, 2**31))
+@settings(deadline=None, max_examples=50)
+def test_compiled_code_draws_for_a_row_what_it_draws_for_it_alone_even_where_scores_are_equal(seed):
+    drawn = SettingsRanges().draw(Random(seed), 3)
+    scores = (2 * torch.randn(3, 700, generator=torch.Generator().manual_seed(seed))).round()
+    uniforms = [Random(seed + row).random() for row in range(3)]
+    together = Warper(drawn).draw(scores, scores, 5, uniforms)
+    for row in range(3):
+        one = slice(row, row + 1)
+        assert Warper(drawn[one]).draw(scores[one], scores[one], 5, uniforms[one]) == together[one]
+
+
 def test_scores_that_are_no_numbers_are_not_drawn_from_by_compiled_code():
     for at in (3, 49):
         scores = torch.zeros(1, 50)
