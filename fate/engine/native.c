@@ -418,63 +418,82 @@ typedef struct {
     float *out;
 } Asked;
 
-/* The products of queries with n keys, of which the first begins at ``at``, from score ``from`` on. */
+/* Add the products of some dimensions of queries and up to four keys, of which the first begins at ``at``. */
+INLINE void ask_part(const Asked *asked, const int count, const void *keys, int64_t at, const int n, int64_t dim,
+                     int64_t d, const int some, const int half, Vec (*sums)[4]) {
+    Vec key[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) key[j] = kept(keys, at + (j < n ? j : n - 1) * dim + d, some, half);
+#pragma GCC unroll 3
+    for (int q = 0; q < count; q++) {
+        const Vec query = some == LANES ? load(asked[q].query + d) : load_part(asked[q].query + d, some);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) sums[q][j] += query * key[j];
+    }
+}
+
+INLINE void ask_four(const Asked *asked, const int count, const void *keys, int64_t at, const int n, int64_t dim,
+                     int64_t from, const int half) {
+    Vec sums[QUERIES][4] = {};
+    int64_t d = 0;
+    for (; d + LANES <= dim; d += LANES) ask_part(asked, count, keys, at, n, dim, d, LANES, half, sums);
+    if (d < dim) ask_part(asked, count, keys, at, n, dim, d, dim - d, half, sums);
+#pragma GCC unroll 3
+    for (int q = 0; q < count; q++) {
+        const __m128 four = sums_of(sums[q][0], sums[q][1], sums[q][2], sums[q][3]);
+        if (n == 4)
+            _mm_storeu_ps(asked[q].scores + from, four);
+        else
+            memcpy(asked[q].scores + from, &four, 4 * n);
+    }
+}
+
+/* The products of queries with n keys, of which the first begins at ``at``, as scores from ``from`` on. */
 INLINE void ask_some(const Asked *asked, const int count, const void *keys, int64_t at, int64_t n, int64_t dim,
                      int64_t from, const int half) {
     const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
-    for (int64_t i = 0; i < n; i += 4) {
-        const int64_t last = n - 1 - i < 3 ? n - 1 - i : 3; /* stands for those beyond it */
-        Vec sums[QUERIES][4] = {};
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
         fetch((const char *)keys + (at + i * dim) * size, 4 * dim * size);
-        for (int64_t d = 0; d < dim; d += LANES) {
-            const int some = dim - d < LANES ? dim - d : LANES;
-            Vec key[4];
+        ask_four(asked, count, keys, at + i * dim, 4, dim, from + i, half);
+    }
+    if (i < n) ask_four(asked, count, keys, at + i * dim, n - i, dim, from + i, half);
+}
+
+/* Add some dimensions, at most four vectors, of n values, each times its weight: one sum would wait for itself. */
+INLINE void answer_part(const Asked *asked, const int count, const void *values, int64_t at, int64_t n, int64_t dim,
+                        int64_t d, const int whole, int64_t from, const int half) {
+    const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
+    Vec sums[QUERIES][4];
+    int some[4];
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) key[j] = kept(keys, at + (i + (j < last ? j : last)) * dim + d, some, half);
+    for (int j = 0; j < 4; j++) {
+        const int64_t rest = dim - d - j * LANES;
+        some[j] = whole ? LANES : rest < 0 ? 0 : rest < LANES ? rest : LANES;
 #pragma GCC unroll 3
-            for (int q = 0; q < count; q++) {
-                const Vec query = load_part(asked[q].query + d, some);
+        for (int q = 0; q < count; q++) sums[q][j] = load_part(asked[q].out + d + j * LANES, some[j]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        fetch((const char *)values + (at + i * dim + d) * size, 4 * LANES * size);
 #pragma GCC unroll 4
-                for (int j = 0; j < 4; j++) sums[q][j] += query * key[j];
-            }
-        }
+        for (int j = 0; j < 4; j++) {
+            const Vec value = kept(values, at + i * dim + d + j * LANES, some[j], half);
 #pragma GCC unroll 3
-        for (int q = 0; q < count; q++) {
-            float four[4];
-            _mm_storeu_ps(four, sums_of(sums[q][0], sums[q][1], sums[q][2], sums[q][3]));
-            memcpy(asked[q].scores + from + i, four, last == 3 ? 16 : 4 * (last + 1));
+            for (int q = 0; q < count; q++) sums[q][j] += asked[q].scores[from + i] * value;
         }
     }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+#pragma GCC unroll 3
+        for (int q = 0; q < count; q++) store_part(asked[q].out + d + j * LANES, sums[q][j], some[j]);
 }
 
 /* Add n values, each times its weight, of which the first begins at ``at``. */
 INLINE void answer_some(const Asked *asked, const int count, const void *values, int64_t at, int64_t n, int64_t dim,
                         int64_t from, const int half) {
-    const int64_t size = half ? sizeof(uint16_t) : sizeof(float);
-    for (int64_t d = 0; d < dim; d += 4 * LANES) { /* four sums at once: one would wait for itself */
-        Vec sums[QUERIES][4];
-        int some[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            const int64_t rest = dim - d - j * LANES;
-            some[j] = rest < 0 ? 0 : rest < LANES ? rest : LANES;
-#pragma GCC unroll 3
-            for (int q = 0; q < count; q++) sums[q][j] = load_part(asked[q].out + d + j * LANES, some[j]);
-        }
-        for (int64_t i = 0; i < n; i++) {
-            fetch((const char *)values + (at + i * dim + d) * size, 4 * LANES * size);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; j++) {
-                const Vec value = kept(values, at + i * dim + d + j * LANES, some[j], half);
-#pragma GCC unroll 3
-                for (int q = 0; q < count; q++) sums[q][j] += asked[q].scores[from + i] * value;
-            }
-        }
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-#pragma GCC unroll 3
-            for (int q = 0; q < count; q++) store_part(asked[q].out + d + j * LANES, sums[q][j], some[j]);
-    }
+    int64_t d = 0;
+    for (; d + 4 * LANES <= dim; d += 4 * LANES) answer_part(asked, count, values, at, n, dim, d, 1, from, half);
+    if (d < dim) answer_part(asked, count, values, at, n, dim, d, 0, from, half);
 }
 
 #define SOME_AT_ONCE(some, ...)                                                                                        \
@@ -493,69 +512,105 @@ static void answer(const Asked *asked, int64_t count, const void *values, int64_
     SOME_AT_ONCE(answer_some, values, at, n, dim, from);
 }
 
-/* Turn scores into weights that add up to what is returned. ``slope`` is ALiBi's, or 0. */
-static float softmax(float *scores, int64_t n, float scale, float slope) {
+/* Turn scores into weights relative to the largest score, which is returned with their sum. The first score is of place
+   ``first``; ``slope`` is ALiBi's, or 0. */
+static void softmax(float *scores, int64_t n, float scale, float slope, int64_t first, float *largest, float *total) {
     for (int64_t i = n; i % LANES; i++) scores[i] = -INFINITY;
     Vec most = all(-INFINITY), sums = {};
     for (int64_t i = 0; i < n; i += LANES) {
-        const Vec score = load(scores + i) * scale + slope * (COUNT + (float)i);
+        const Vec score = load(scores + i) * scale + slope * (COUNT + (float)(first + i));
         store(scores + i, score);
         most = upper(most, score);
     }
-    const float largest = largest_of(most);
+    *largest = largest_of(most);
     for (int64_t i = 0; i < n; i += LANES) {
-        const Vec weight = exponential(load(scores + i) - largest); /* beyond the last score: 1e-38, which is nothing */
+        const Vec weight = exponential(load(scores + i) - *largest); /* beyond the last: 1e-38, which is nothing */
         store(scores + i, weight);
         sums += weight;
     }
-    return sum_of(sums);
+    *total = sum_of(sums);
 }
 
-/* Attention of the new tokens of ``rows`` rows from ``row`` on in one head of keys and values. ``scores`` has room for
-   ``longest`` numbers of each query. */
-static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, int64_t rows, float *qkv,
-                   float *out, float *scores, int64_t longest) {
-    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads;
-    const int64_t width = (m->heads + 2 * m->kv_heads) * dim, out_width = m->heads * dim;
+/* What a query gets from a piece of a text, so that threads can share a long one. */
+#define PIECE 256 /* tokens of the trunk; the tails belong to the last piece */
+typedef struct {
+    float largest, total; /* score, and sum of the weights relative to it */
+    float sums[];         /* of the values, each times its weight */
+} Piece;
+
+INLINE int64_t pieces_of(const Pass *p) { return p->length / PIECE + 1; }
+INLINE int64_t piece_size(const Model *m) { return sizeof(Piece) / sizeof(float) + m->head_dim; } /* in floats */
+
+/* What the new tokens of ``rows`` rows from ``row`` on get from a piece of their texts in one head of keys and values.
+   ``pieces`` is (rows, heads, pieces); ``own`` has room for a query and ``longest`` scores of each. */
+static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, int64_t rows,
+                   int64_t piece, float *qkv, float *pieces, float *own, int64_t longest) {
+    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads, count = pieces_of(p);
+    const int64_t width = (m->heads + 2 * m->kv_heads) * dim;
+    const int64_t begin = piece * PIECE, last = piece == count - 1, n = last ? p->length - begin : PIECE;
     /* Where the keys begin in the trunk and in a row's tail, and how far behind them the values. */
     const int64_t head = layer * 2 * m->kv_heads + kv_head;
-    const int64_t trunk = head * m->context * dim, values = m->kv_heads * m->context * dim;
+    const int64_t trunk = (head * m->context + begin) * dim, values = m->kv_heads * m->context * dim;
     const int64_t tails = head * p->rows * p->slots * dim, tail_values = m->kv_heads * p->rows * p->slots * dim;
     Asked asked[rows * each];
+    Piece *of[rows * each];
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
         float *of_row = qkv + (row + r) * width;
-        float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
-        if (m->turning) turn(m, p->places[row + r], key);
-        keep(p->tails, new, key, dim, m->half);
-        keep(p->tails, new + tail_values, value, dim, m->half);
+        if (last) {
+            const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
+            float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
+            if (m->turning) turn(m, p->places[row + r], key);
+            keep(p->tails, new, key, dim, m->half);
+            keep(p->tails, new + tail_values, value, dim, m->half);
+        }
+        for (int64_t q = 0; q < each; q++) {
+            const int64_t i = r * each + q, of_head = kv_head * each + q;
+            float *query = own + i * (padded(dim) + longest);
+            memcpy(query, of_row + of_head * dim, 4 * dim);
+            if (m->turning) turn(m, p->places[row + r], query);
+            of[i] = (Piece *)(pieces + (((row + r) * m->heads + of_head) * count + piece) * piece_size(m));
+            asked[i] = (Asked){query, query + padded(dim), of[i]->sums};
+            memset(of[i]->sums, 0, 4 * dim);
+        }
+    }
+    ask(asked, rows * each, p->trunk, trunk, n, dim, 0, m->half);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t first = p->first[row + r], tail = last ? p->slot + 1 - first : 0;
+        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
+        ask(asked + r * each, each, p->tails, at, tail, dim, n, m->half);
         for (int64_t q = 0; q < each; q++) {
             const int64_t i = r * each + q;
-            float *query = of_row + (kv_head * each + q) * dim;
-            if (m->turning) turn(m, p->places[row + r], query);
-            asked[i] = (Asked){query, scores + i * longest, out + (row + r) * out_width + (kv_head * each + q) * dim};
-            memset(asked[i].out, 0, 4 * dim);
-        }
-    }
-    float totals[rows * each];
-    ask(asked, rows * each, p->trunk, trunk, p->length, dim, 0, m->half);
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
-        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
-        ask(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
-        for (int64_t q = 0; q < each; q++) {
             const float slope = m->slopes ? m->slopes[kv_head * each + q] : 0;
-            totals[r * each + q] = softmax(asked[r * each + q].scores, p->length + own, m->scale, slope);
+            softmax(asked[i].scores, n + tail, m->scale, slope, begin, &of[i]->largest, &of[i]->total);
         }
     }
-    answer(asked, rows * each, p->trunk, trunk + values, p->length, dim, 0, m->half);
+    answer(asked, rows * each, p->trunk, trunk + values, n, dim, 0, m->half);
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
+        const int64_t first = p->first[row + r], tail = last ? p->slot + 1 - first : 0;
         const int64_t at = tails + tail_values + ((row + r) * p->slots + first) * dim;
-        answer(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
+        answer(asked + r * each, each, p->tails, at, tail, dim, n, m->half);
     }
-    for (int64_t i = 0; i < rows * each; i++)
-        for (int64_t d = 0; d < dim; d++) asked[i].out[d] /= totals[i];
+}
+
+/* Put the pieces of each query's text together, in their order. ``out`` is (rows, heads, head_dim). */
+static void join(const Model *m, const Pass *p, const float *pieces, float *out) {
+    const int64_t dim = m->head_dim, count = pieces_of(p), size = piece_size(m);
+    for (int64_t query = 0; query < p->rows * m->heads; query++, pieces += count * size, out += dim) {
+        float largest = -INFINITY, total = 0, shares[count];
+        for (int64_t i = 0; i < count; i++) largest = fmaxf(largest, ((const Piece *)(pieces + i * size))->largest);
+        for (int64_t i = 0; i < count; i++) {
+            const Piece *piece = (const Piece *)(pieces + i * size);
+            shares[i] = expf(piece->largest - largest);
+            total += shares[i] * piece->total;
+        }
+        for (int64_t d = 0; d < dim; d += LANES) {
+            const int some = dim - d < LANES ? dim - d : LANES;
+            Vec sum = {};
+            for (int64_t i = 0; i < count; i++)
+                sum += shares[i] * load_part(((const Piece *)(pieces + i * size))->sums + d, some);
+            store_part(out + d, sum / total, some);
+        }
+    }
 }
 
 static int64_t longest_input(const Model *m) {
@@ -591,12 +646,14 @@ static void widen(const Model *m, const Layer *layer, const Input *in, int64_t r
 int fate_advance(const Model *m, const Pass *p, int threads) {
     const int64_t rows = p->rows, hidden = m->hidden, wide = m->layers ? m->layer[0].up.outputs : 0;
     const int64_t longest = longest_input(m), qkv_width = (m->heads + 2 * m->kv_heads) * m->head_dim;
-    const int64_t out_width = m->heads * m->head_dim, longest_text = padded(p->length + p->slots + LANES);
-    /* As many rows at once read a key as make QUERIES queries; a task is one head of such rows. */
+    const int64_t out_width = m->heads * m->head_dim, longest_piece = padded(PIECE + p->slots + LANES);
+    /* As many rows at once read a key as make QUERIES queries; a task is one piece of one head of such rows. */
     const int64_t each = m->heads / m->kv_heads, together = each < QUERIES ? QUERIES / each : 1;
-    const int64_t groups = (rows + together - 1) / together, tasks = m->kv_heads * groups;
-    float *shared = malloc(4 * rows * (hidden + qkv_width + out_width + wide));
-    const size_t own_size = input_size(rows, longest) + 4 * together * each * longest_text;
+    const int64_t groups = (rows + together - 1) / together, count = pieces_of(p), tasks = m->kv_heads * groups * count;
+    const int64_t pieces_size = rows * m->heads * count * piece_size(m);
+    float *shared = malloc(4 * (rows * (hidden + qkv_width + wide) + pieces_size));
+    const size_t own_size = input_size(rows, longest) +
+                            4 * (together * each * (padded(m->head_dim) + longest_piece) + padded(rows * out_width));
     char *private = aligned_alloc(PADDING, threads * own_size);
     if (!shared || !private) {
         free(shared);
@@ -604,14 +661,14 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
         return 1;
     }
     float *x = shared, *qkv = x + rows * hidden;
-    float *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
+    float *inner = qkv + rows * qkv_width, *pieces = inner + rows * wide;
     memcpy(x, p->embedded, 4 * rows * hidden);
 #pragma omp parallel num_threads(threads)
     {
         const int me = omp_get_thread_num();
         char *own = private + me * own_size;
         Input in = input_in(own, rows, longest);
-        float *scores = (float *)(own + input_size(rows, longest));
+        float *attended = (float *)(own + input_size(rows, longest)), *room = attended + padded(rows * out_width);
         for (int64_t i = 0; i < m->layers; i++) {
             const Layer *layer = m->layer + i;
             take_normalised(&in, m, &layer->norm1, &layer->qkv, x, rows);
@@ -622,10 +679,12 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
             }
 #pragma omp barrier
             for (int64_t task = share(tasks, me); task < share(tasks, me + 1); task++) {
-                const int64_t row = task % groups * together, some = rows - row < together ? rows - row : together;
-                attend(m, p, i, task / groups, row, some, qkv, attended, scores, longest_text);
+                const int64_t piece = task % count, group = task / count % groups, kv_head = task / count / groups;
+                const int64_t row = group * together, some = rows - row < together ? rows - row : together;
+                attend(m, p, i, kv_head, row, some, piece, qkv, pieces, room, longest_piece);
             }
 #pragma omp barrier
+            join(m, p, pieces, attended);
             take(&in, &layer->out, attended, out_width, rows);
             multiply(SHARE(&layer->out), &in, rows, x, hidden, 1);
             if (!m->parallel) {

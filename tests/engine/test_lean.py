@@ -15,7 +15,7 @@ from fate.engine.kernels import products
 from fate.engine.lean import LeanDecoder
 from fate.paths import storyteller
 
-VOCABULARY, CONTEXT = 300, 400
+VOCABULARY, CONTEXT = 300, 700
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
 LLAMA3 = {
     "rope_type": "llama3",
@@ -92,7 +92,7 @@ def advance(decoder, rows, rng):
 def play(decoder, oracle, near):
     """Everything that a story does to a decoder; every score is compared."""
     rng = Random(1)
-    prompt = tokens(rng, 150)
+    prompt = tokens(rng, 540)  # compiled code takes a text in pieces of 256
 
     def same(scores, texts):
         expected = oracle(texts)
@@ -128,7 +128,7 @@ def play(decoder, oracle, near):
     scores, cached = decoder.begin([by_hand], 3, 50)
     same(scores, [by_hand])
     assert cached == [len(chosen)]
-    undone = by_hand[:100]
+    undone = by_hand[:257]  # with its last token apart, exactly one piece
     scores, cached = decoder.begin([undone], 3, 50)
     same(scores, [undone])
     assert cached == [len(undone) - 1]
