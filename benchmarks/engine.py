@@ -2,9 +2,10 @@
 
 One step is three candidates of 48 tokens after 256 tokens of story. The ancestor calls transformers'
 ``generate`` three times in fp32 with the sampling options and the Muse, and reads the whole story each time;
-fate goes on from what it has read. Both have the same random weights at a real model's shape. With ``--rivals
-PYTHON``, llama.cpp and CTranslate2 do the same work in the same run (see ``rivals.py``). Run it alone on the
-machine. The table goes to the terminal and, with all figures, into ``engine.json`` beside this file.
+fate goes on from what it has read. Both have the same weights: the storyteller's, or random ones at a real
+model's shape. With ``--rivals PYTHON``, llama.cpp and CTranslate2 do the same work in the same run (see
+``rivals.py``). Run it alone on the machine. The table goes to the terminal and, with all figures, into
+``engine.json`` beside this file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer, LogitsProcessorList
 
-from benchmarks.shapes import SHAPES, random_model, tensors
+from benchmarks.shapes import SHAPES, model_of, tensors
 from fate import MuseLogitsWarper
 from fate.core.choice import ModelInfo
 from fate.core.sampling import SamplerSettings, SettingsRanges
@@ -107,6 +108,11 @@ def write(generation: Generation) -> None:
         generation.step()
 
 
+def lengths(model: Any) -> tuple[int, int]:
+    """A short and a long story: 1,000 tokens, or as many as the model can go on from."""
+    return 100, min(1000, model.config.max_position_embeddings - TOKENS)
+
+
 def later_step(engine: Engine, tokens: int, seed: int) -> float:
     """Seconds from a choice to the last token of the next three candidates, at so many tokens of story."""
     rng, vocabulary = Random(seed), engine.decoder.vocabulary  # type: ignore[attr-defined]
@@ -159,7 +165,7 @@ def kinds_of_products(compiled: bool) -> Iterator[None]:
 def measure(
     shape: str, precisions: list[Precision], repeats: int, growth: bool, rivals: str | None, fallback: bool
 ) -> dict[str, Any]:
-    model = random_model(shape)
+    model = model_of(shape)
     weights = sum(w.numel() for w in model.parameters())
     print(f"\n{shape}: {weights / 1e6:.0f} million weights", flush=True)
     result: dict[str, Any] = {"weights": weights, "ancestor": [], "fate": {}}
@@ -167,11 +173,11 @@ def measure(
     result["ancestor"] = [ancestor(model, CONTEXT) for _ in range(repeats)]
     line("ancestor, fp32", result["ancestor"], result["ancestor"])
     if growth:
-        result["ancestor_growth"] = [ancestor(model, tokens) for tokens in (100, 1000)]
+        result["ancestor_growth"] = {tokens: ancestor(model, tokens) for tokens in lengths(model)}
     size = Size(weights, largest=0, per_token=0)
     used = [p for p in precisions if executed(p, size, torch.device("cpu"), lean=True) == p]
     runs = [(precision, True) for precision in used]
-    runs += [(precision, False) for precision in used if fallback and precision != "float32"]
+    runs += [(precision, False) for precision in used if fallback and (precision != "float32" or len(used) == 1)]
     for precision, compiled in runs:
         with kinds_of_products(compiled):
             name = precision if compiled else f"{precision}, no compiler"
@@ -195,10 +201,11 @@ def measure(
 def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: bool) -> dict[str, Any]:
     """All figures of fate's engine with a model's weights in a precision."""
     began = time.perf_counter()
-    decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), precision, context=1200)
+    context = min(1200, model.config.max_position_embeddings)
+    decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), precision, context=context)
     loading = time.perf_counter() - began
     info = ModelInfo("bench", "bench", shape, "", "", "", "cpu", torch.get_num_threads(), "{}")
-    engine = Engine(decoder, WordsOf(), info, 1200, eos_ids=())
+    engine = Engine(decoder, WordsOf(), info, context, eos_ids=())
     later_step(engine, CONTEXT, 0)
     weights = sum(w.numel() for w in model.parameters())
     found = {
@@ -210,9 +217,10 @@ def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: boo
         "floor": weights * BYTES[precision] / bandwidth() * TOKENS,
     }
     if growth:
-        found["growth"] = [
-            statistics.median(later_step(engine, tokens, seed) for seed in range(repeats)) for tokens in (100, 1000)
-        ]
+        found["growth"] = {
+            tokens: statistics.median(later_step(engine, tokens, seed) for seed in range(repeats))
+            for tokens in lengths(model)
+        }
     return found
 
 
@@ -226,7 +234,8 @@ def line(name: str, seconds: list[float], base: list[float], found: dict[str, An
             f"sampling {found['sampling'] / found['pass_of_3']:.1%}, {middle / found['floor']:.1f} floors"
         )
         if "growth" in found:
-            said += f", 1,000 against 100 tokens {found['growth'][1] / found['growth'][0]:.2f}x"
+            (short, first), (long, last) = found["growth"].items()
+            said += f", {long:,} against {short} tokens {last / first:.2f}x"
     print(said, flush=True)
 
 
@@ -235,7 +244,7 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", default=list(SHAPES), metavar="SHAPE", help=", ".join(SHAPES))
     parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only these (default: all)")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-growth", action="store_true", help="leave out steps at 100 and 1,000 tokens")
+    parser.add_argument("--no-growth", action="store_true", help="leave out steps after short and long stories")
     parser.add_argument("--fallback", action="store_true", help="also as it is on a machine without a C compiler")
     parser.add_argument("--rivals", metavar="PYTHON", help="a Python that has llama-cpp-python and ctranslate2")
     arguments = parser.parse_args()

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.engine import WordsOf, cpu
-from benchmarks.shapes import SHAPES, random_model, tensors
+from benchmarks.shapes import SHAPES, model_of, tensors
 from fate.core.choice import ModelInfo
 from fate.core.sampling import SettingsRanges
 from fate.engine import Engine, load
@@ -53,7 +53,7 @@ class Counting:
 def engine_of(shape: str) -> Engine:
     if shape == "storyteller":
         return load(str(storyteller()))
-    model = random_model(shape)
+    model = model_of(shape)
     decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), "float16", context=1024)
     info = ModelInfo("bench", "bench", shape, "", "", "float16", "cpu", torch.get_num_threads(), "{}")
     return Engine(decoder, WordsOf(), info, 1024, eos_ids=())

@@ -137,11 +137,11 @@ def main() -> None:
     samples = parser.parse_args().samples
     starts = zip(*(start() for _ in range(20)), strict=True)
     found = dict(zip(("first frame", "the app's own", "story on the screen"), map(list, starts), strict=True))
-    from benchmarks.shapes import SHAPES, random_model  # with PyTorch, whose pages would make each start above slower
+    from benchmarks.shapes import SHAPES, model_of  # with PyTorch, whose pages would make each start above slower
 
     with tempfile.TemporaryDirectory() as folder:
         SHAPES["135m"].vocab_size = 8192  # the storyteller's, whose tokenizer spells what is drawn
-        random_model("135m").half().save_pretrained(folder)
+        model_of("135m").half().save_pretrained(folder)
         for part in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(storyteller() / part, folder)
         found |= keys(Path(folder), samples)

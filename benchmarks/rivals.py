@@ -130,7 +130,7 @@ def write_ctranslate2(model: Any, folder: Path, quantization: str = "int8") -> N
 
 def prepare(shape: str, folder: Path) -> None:
     """Writes what is not there yet."""
-    from shapes import SHAPES, random_model
+    from shapes import SHAPES, model_of
 
     if shape not in SHAPES:
         sys.exit(f"There is no shape {shape}; there are {', '.join(SHAPES)}.")
@@ -141,7 +141,7 @@ def prepare(shape: str, folder: Path) -> None:
         (ctranslate2_folder(shape, folder), write_ctranslate2),  # last: it takes the model apart
     ):
         if not path.exists():
-            model = model or random_model(shape)
+            model = model or model_of(shape)
             part = path.with_name(f"{path.name}.part")  # what bears its own name is whole
             write(model, part)
             part.rename(path)

@@ -1,4 +1,4 @@
-"""Models with random weights at the true shapes of real ones: speed does not depend on what weights say."""
+"""The storyteller, and random weights at the shapes of other models: speed does not depend on what weights say."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPTNeoXConfig, LlamaConfig
 
+from fate.paths import storyteller
+
 SHAPES: dict[str, Any] = {
-    "8m": LlamaConfig(
-        vocab_size=8192,
-        hidden_size=320,
-        intermediate_size=896,
-        num_hidden_layers=6,
-        num_attention_heads=5,
-        tie_word_embeddings=True,
-    ),
+    "storyteller": LlamaConfig.from_pretrained(storyteller()),
     "135m": LlamaConfig(
         vocab_size=49152,
         hidden_size=576,
@@ -37,8 +32,10 @@ SHAPES: dict[str, Any] = {
 }
 
 
-def random_model(shape: str) -> Any:
+def model_of(shape: str) -> Any:
     """A transformers model of a shape, in fp32; the same weights each time."""
+    if shape == "storyteller":
+        return AutoModelForCausalLM.from_pretrained(storyteller(), dtype=torch.float32).eval()
     torch.manual_seed(0)
     config = SHAPES[shape]
     config.max_position_embeddings = 2048

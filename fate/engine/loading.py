@@ -279,9 +279,9 @@ def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -
     """The precision in which a model's weights are held on a device: the one place that knows what there is.
 
     By itself a CPU holds a small model in float32 and a larger one in 16 bit, and a GPU all in 16 bit: bfloat16 where
-    it has that, else float16. A small model is held in float16 where int8 is asked for: what int8 rounds away would
-    be the price of a hundredth of a second. Where the CPU has no kernel for float16 or int8, or the lean forward does
-    not know the model (``lean`` is false), that is float32. Raises EngineError for what cannot be.
+    it has that, else float16. float16 and int8 are for what they save, so that a CPU holds a small model in float32
+    all the same; and one for which it has no such kernel, or which the lean forward does not know (``lean`` is false).
+    Raises EngineError for what cannot be.
     """
     if device.type != "cpu":
         if wanted == "int8":
@@ -289,10 +289,9 @@ def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -
         return wanted if wanted != "auto" else "bfloat16" if _has_bfloat16(device) else "float16"
     small = size.parameters <= memory.SMALL
     if wanted == "auto":
-        wanted = "float32" if small else "float16"
-    if wanted == "int8" and small:
-        wanted = "float16"
-    return "float32" if wanted in ("float16", "int8") and not (lean and products(wanted) != "torch") else wanted
+        return executed("float32" if small else "float16", size, device, lean)
+    narrow = wanted in ("float16", "int8")
+    return "float32" if narrow and (small or not lean or products(wanted) == "torch") else wanted
 
 
 def _has_bfloat16(device: torch.device) -> bool:

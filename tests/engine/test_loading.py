@@ -116,12 +116,11 @@ def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():
         executed("int8", large, gpu, lean=True)
 
 
-def test_a_small_model_is_not_rounded_to_8_bit_and_that_is_said(tiny_folders):
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_a_small_model_is_in_float32_all_the_same_and_that_is_said(tiny_folders, precision):
     told = []
-    engine = load(str(tiny_folders["llama"]), precision="int8", progress=told.append)
-    held = "float32" if products("float16") == "torch" else "float16"
-    assert engine.info.precision == held
-    assert f"not in int8: this model is held in {held} here" in told
+    assert load(str(tiny_folders["llama"]), precision=precision, progress=told.append).info.precision == "float32"
+    assert f"not in {precision}: this model is held in float32 here" in told
 
 
 def test_a_device_that_is_not_here_is_told(tiny_folders):
