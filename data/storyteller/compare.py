@@ -35,7 +35,7 @@ RUNS: dict[str, dict[str, float]] = {
     "7 layers of 384": {"layers": 7, "hidden": 384, "heads": 6, "intermediate": 1_024},
     "AdamW alone, 0.003": {"lr_muon": 0},
     "Muon 0.01": {"lr_muon": 0.01},
-    "rows of 512 tokens from the beginning": {"flat_context": 512},
+    "rows of 512 tokens from the beginning": {"short_context": 512},
     "every source with weight 1": dict.fromkeys(SOURCES, 1),
     "less TinyStories, more old tales": {
         "tinystories": 2,

@@ -943,7 +943,7 @@ static void draw_from(Draw *draw, const Scored *found, int64_t n, Choice *choice
     draw->warped = choices[at].score - largest - log(sum);
 }
 
-#define PARTS 4 /* of a row, that threads take by turns */
+#define PARTS 2 /* of a row, that threads take by turns */
 
 /* A row's token from the scores that are ``possible``. Returns whether that cannot be. */
 static int draw_row(const float *possible, int64_t vocabulary, Draw *draw) {
