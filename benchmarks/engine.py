@@ -108,6 +108,12 @@ def write(generation: Generation) -> None:
         generation.step()
 
 
+def held(model: Any, precision: Precision) -> int:
+    """Bytes of a weight: weights that are numbers of fp16 are kept as such in float32."""
+    halves = precision == "float32" and all(torch.equal(w.half().float(), w) for w in model.parameters())
+    return 2 if halves else BYTES[precision]
+
+
 def lengths(model: Any) -> tuple[int, int]:
     """A short and a long story: 1,000 tokens, or as many as the model can go on from."""
     return 100, min(1000, model.config.max_position_embeddings - TOKENS)
@@ -176,12 +182,16 @@ def measure(
         result["ancestor_growth"] = {tokens: ancestor(model, tokens) for tokens in lengths(model)}
     size = Size(weights, largest=0, per_token=0)
     used = [p for p in precisions if executed(p, size, torch.device("cpu"), lean=True) == p]
+    if not used:
+        raise SystemExit(f"fate holds {shape} in none of {', '.join(precisions)}; leave out --precision.")
     runs = [(precision, True) for precision in used]
-    runs += [(precision, False) for precision in used if fallback and (precision != "float32" or len(used) == 1)]
+    if fallback:  # in what is chosen there: float32 is no large model's
+        runs += [(precision, False) for precision in used if precision != "float32" or used == ["float32"]]
+    speed = bandwidth()
     for precision, compiled in runs:
         with kinds_of_products(compiled):
             name = precision if compiled else f"{precision}, no compiler"
-            found = result["fate"][name] = fate(model, shape, precision, repeats, growth)
+            found = result["fate"][name] = fate(model, shape, precision, repeats, growth, speed)
         line(f"fate, {name}", found["steps"], result["ancestor"], found)
         gc.collect()
     if rivals:
@@ -198,8 +208,8 @@ def measure(
     return result
 
 
-def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: bool) -> dict[str, Any]:
-    """All figures of fate's engine with a model's weights in a precision."""
+def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: bool, speed: float) -> dict[str, Any]:
+    """All figures of fate's engine with a model's weights in a precision; ``speed`` is the memory's bytes a second."""
     began = time.perf_counter()
     context = min(1200, model.config.max_position_embeddings)
     decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), precision, context=context)
@@ -214,7 +224,7 @@ def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: boo
         "pass_of_9": passes(engine, 9),
         "sampling": sampling(model.config.vocab_size),
         "packing": loading,
-        "floor": weights * BYTES[precision] / bandwidth() * TOKENS,
+        "floor": weights * held(model, precision) / speed * TOKENS,
     }
     if growth:
         found["growth"] = {

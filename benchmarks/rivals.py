@@ -1,4 +1,4 @@
-"""What llama.cpp (Q8_0) and CTranslate2 (int8) take for one step of fate, from the same random weights.
+"""What llama.cpp (Q8_0) and CTranslate2 (int8) take for one step of fate, from the same weights.
 
 ``python benchmarks/rivals.py --prepare SHAPE FOLDER`` writes a shape's weights in both formats, and needs torch,
 gguf and ctranslate2; ``python benchmarks/rivals.py SHAPE FOLDER`` measures, needs llama-cpp-python and ctranslate2

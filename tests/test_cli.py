@@ -200,7 +200,9 @@ def test_models_for_scripts_is_json_in_bytes(cache, tiny_folders):
     tiny = models["someone/tiny"]
     assert (tiny["where"], tiny["license"], tiny["needs_allow_pickle"]) == ("cache", "cc0-1.0", False)
     assert tiny["on_disk"] > (tiny_folders["llama"] / "model.safetensors").stat().st_size
-    assert tiny["memory"]["float32"] - tiny["memory"]["int8"] == 3 * tiny["parameters"]
+    assert set(tiny["memory"]) == {"float32", "bfloat16"}  # it is too small for others to be worth their while
+    needs = models["openai-community/gpt2"]["memory"]
+    assert needs["int8"] < needs["float16"] < needs["float32"]
     assert models["bigscience/bloom-560m"]["needs_allow_pickle"]
     assert {model["where"] for model in listed["models"]} == {"embedded", "cache", "hub"}
     assert all(model["on_disk"] is None for model in listed["models"] if model["where"] == "hub")

@@ -54,19 +54,20 @@ def _row(model: Listed, shelf: str) -> dict[str, Any]:
         "parameters": model.size.parameters,
         "on_disk": model.here,
         "needs_allow_pickle": model.pickle,
-        "memory": {precision: model.needs(precision) for precision in memory.BYTES},
+        "memory": {precision: model.needs(precision) for precision in memory.precisions(model.size)},
     }
 
 
 def _lines(model: Listed, free: int) -> list[str]:
     """A model in three lines: its name and size, what it is, and the memory it takes."""
-    from fate.engine.memory import gigabytes
+    from fate.engine.memory import gigabytes, precisions
 
     millions = model.size.parameters / 1e6
     parameters = f"{millions / 1000:.1f} B" if millions >= 999.5 else f"{millions:.0f} M"
     on_disk = "" if model.here is None else f"  {model.here / 1e6:,.0f} MB here"
     about = [model.license or "no licence stated", model.about, "needs --allow-pickle" if model.pickle else ""]
-    needs = {name: model.needs(precision) for name, precision in _SHOWN.items()}
+    held = precisions(model.size)
+    needs = {name: model.needs(precision) for name, precision in _SHOWN.items() if precision in held}
     memory = (f"{name} {gigabytes(size)}{'' if size <= free else ' (too much)'}" for name, size in needs.items())
     return [
         f"  {model.name:<46}{parameters:>6}{on_disk}",

@@ -126,15 +126,15 @@ class LeanDecoder:
     # --- trunk and tails --------------------------------------------------------------------------
 
     def _stem(self, prompts: Sequence[tuple[int, ...]], tails: Tails | None) -> int:
-        """How much of the prompts the trunk is to hold.
+        """How much of the prompts the trunk is to hold; the last token of a prompt never belongs to it.
 
-        Where all of them go on after one passage, that is all up to the passage's end; the last token of a
-        prompt never belongs to it.
+        Where all of them go on after one passage, that is all up to the passage's end; else, where they go on after
+        the trunk, it stays as it is. So it is the same whether or not something was written ahead in between.
         """
         shortest = min(map(len, prompts)) - 1
-        for passage in tails.passages if tails else ():
+        for passage in (*(tails.passages if tails else ()), ()):
             begun = (*self._trunk_ids, *passage)
-            if len(begun) <= shortest and all(prompt[: len(begun)] == begun for prompt in prompts):
+            if 0 < len(begun) <= shortest and all(prompt[: len(begun)] == begun for prompt in prompts):
                 return len(begun)
         return min(shortest, *(common_prefix(prompts[0], prompt) for prompt in prompts))
 

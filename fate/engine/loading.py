@@ -287,11 +287,11 @@ def executed(wanted: str, size: memory.Size, device: torch.device, lean: bool) -
         if wanted == "int8":
             raise EngineError(f"int8 is for the CPU; on {device.type} choose float16 or bfloat16.")
         return wanted if wanted != "auto" else "bfloat16" if _has_bfloat16(device) else "float16"
-    small = size.parameters <= memory.SMALL
     if wanted == "auto":
-        return executed("float32" if small else "float16", size, device, lean)
+        wanted = "float32" if size.parameters <= memory.SMALL else "float16"
     narrow = wanted in ("float16", "int8")
-    return "float32" if narrow and (small or not lean or products(wanted) == "torch") else wanted
+    held = wanted in memory.precisions(size) and not (narrow and (not lean or products(wanted) == "torch"))
+    return wanted if held else "float32"
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -31,6 +31,11 @@ class Size:
     per_token: int  # numbers that are kept of each token read: keys and values of all layers
 
 
+def precisions(size: Size) -> list[str]:
+    """Those in which a CPU holds the weights of such a model: float16 and int8 would save a small one next to nothing."""
+    return [precision for precision in BYTES if size.parameters > SMALL or precision not in ("float16", "int8")]
+
+
 def size_of(folder: Path, weights: Weights) -> Size:
     """The size of a model's files; no tensor is read. Raises EngineError where they are damaged."""
     try:

@@ -512,105 +512,69 @@ static void answer(const Asked *asked, int64_t count, const void *values, int64_
     SOME_AT_ONCE(answer_some, values, at, n, dim, from);
 }
 
-/* Turn scores into weights relative to the largest score, which is returned with their sum. The first score is of place
-   ``first``; ``slope`` is ALiBi's, or 0. */
-static void softmax(float *scores, int64_t n, float scale, float slope, int64_t first, float *largest, float *total) {
+/* Turn scores into weights that add up to what is returned. ``slope`` is ALiBi's, or 0. */
+static float softmax(float *scores, int64_t n, float scale, float slope) {
     for (int64_t i = n; i % LANES; i++) scores[i] = -INFINITY;
     Vec most = all(-INFINITY), sums = {};
     for (int64_t i = 0; i < n; i += LANES) {
-        const Vec score = load(scores + i) * scale + slope * (COUNT + (float)(first + i));
+        const Vec score = load(scores + i) * scale + slope * (COUNT + (float)i);
         store(scores + i, score);
         most = upper(most, score);
     }
-    *largest = largest_of(most);
+    const float largest = largest_of(most);
     for (int64_t i = 0; i < n; i += LANES) {
-        const Vec weight = exponential(load(scores + i) - *largest); /* beyond the last: 1e-38, which is nothing */
+        const Vec weight = exponential(load(scores + i) - largest); /* beyond the last score: 1e-38, which is nothing */
         store(scores + i, weight);
         sums += weight;
     }
-    *total = sum_of(sums);
+    return sum_of(sums);
 }
 
-/* What a query gets from a piece of a text, so that threads can share a long one. */
-#define PIECE 256 /* tokens of the trunk; the tails belong to the last piece */
-typedef struct {
-    float largest, total; /* score, and sum of the weights relative to it */
-    float sums[];         /* of the values, each times its weight */
-} Piece;
-
-INLINE int64_t pieces_of(const Pass *p) { return p->length / PIECE + 1; }
-INLINE int64_t piece_size(const Model *m) { return sizeof(Piece) / sizeof(float) + m->head_dim; } /* in floats */
-
-/* What the new tokens of ``rows`` rows from ``row`` on get from a piece of their texts in one head of keys and values.
-   ``pieces`` is (rows, heads, pieces); ``own`` has room for a query and ``longest`` scores of each. */
-static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, int64_t rows,
-                   int64_t piece, float *qkv, float *pieces, float *own, int64_t longest) {
-    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads, count = pieces_of(p);
-    const int64_t width = (m->heads + 2 * m->kv_heads) * dim;
-    const int64_t begin = piece * PIECE, last = piece == count - 1, n = last ? p->length - begin : PIECE;
+/* Attention of the new tokens of ``rows`` rows from ``row`` on in one head of keys and values. ``scores`` has room for
+   ``longest`` numbers of each query. */
+static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head, int64_t row, int64_t rows, float *qkv,
+                   float *out, float *scores, int64_t longest) {
+    const int64_t dim = m->head_dim, each = m->heads / m->kv_heads;
+    const int64_t width = (m->heads + 2 * m->kv_heads) * dim, out_width = m->heads * dim;
     /* Where the keys begin in the trunk and in a row's tail, and how far behind them the values. */
     const int64_t head = layer * 2 * m->kv_heads + kv_head;
-    const int64_t trunk = (head * m->context + begin) * dim, values = m->kv_heads * m->context * dim;
+    const int64_t trunk = head * m->context * dim, values = m->kv_heads * m->context * dim;
     const int64_t tails = head * p->rows * p->slots * dim, tail_values = m->kv_heads * p->rows * p->slots * dim;
     Asked asked[rows * each];
-    Piece *of[rows * each];
     for (int64_t r = 0; r < rows; r++) {
+        const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
         float *of_row = qkv + (row + r) * width;
-        if (last) {
-            const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
-            float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
-            if (m->turning) turn(m, p->places[row + r], key);
-            keep(p->tails, new, key, dim, m->half);
-            keep(p->tails, new + tail_values, value, dim, m->half);
-        }
-        for (int64_t q = 0; q < each; q++) {
-            const int64_t i = r * each + q, of_head = kv_head * each + q;
-            float *query = own + i * (padded(dim) + longest);
-            memcpy(query, of_row + of_head * dim, 4 * dim);
-            if (m->turning) turn(m, p->places[row + r], query);
-            of[i] = (Piece *)(pieces + (((row + r) * m->heads + of_head) * count + piece) * piece_size(m));
-            asked[i] = (Asked){query, query + padded(dim), of[i]->sums};
-            memset(of[i]->sums, 0, 4 * dim);
-        }
-    }
-    ask(asked, rows * each, p->trunk, trunk, n, dim, 0, m->half);
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t first = p->first[row + r], tail = last ? p->slot + 1 - first : 0;
-        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
-        ask(asked + r * each, each, p->tails, at, tail, dim, n, m->half);
+        float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
+        if (m->turning) turn(m, p->places[row + r], key);
+        keep(p->tails, new, key, dim, m->half);
+        keep(p->tails, new + tail_values, value, dim, m->half);
         for (int64_t q = 0; q < each; q++) {
             const int64_t i = r * each + q;
-            const float slope = m->slopes ? m->slopes[kv_head * each + q] : 0;
-            softmax(asked[i].scores, n + tail, m->scale, slope, begin, &of[i]->largest, &of[i]->total);
+            float *query = of_row + (kv_head * each + q) * dim;
+            if (m->turning) turn(m, p->places[row + r], query);
+            asked[i] = (Asked){query, scores + i * longest, out + (row + r) * out_width + (kv_head * each + q) * dim};
+            memset(asked[i].out, 0, 4 * dim);
         }
     }
-    answer(asked, rows * each, p->trunk, trunk + values, n, dim, 0, m->half);
+    float totals[rows * each];
+    ask(asked, rows * each, p->trunk, trunk, p->length, dim, 0, m->half);
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t first = p->first[row + r], tail = last ? p->slot + 1 - first : 0;
+        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
+        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
+        ask(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
+        for (int64_t q = 0; q < each; q++) {
+            const float slope = m->slopes ? m->slopes[kv_head * each + q] : 0;
+            totals[r * each + q] = softmax(asked[r * each + q].scores, p->length + own, m->scale, slope);
+        }
+    }
+    answer(asked, rows * each, p->trunk, trunk + values, p->length, dim, 0, m->half);
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t first = p->first[row + r], own = p->slot + 1 - first;
         const int64_t at = tails + tail_values + ((row + r) * p->slots + first) * dim;
-        answer(asked + r * each, each, p->tails, at, tail, dim, n, m->half);
+        answer(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
     }
-}
-
-/* Put the pieces of each query's text together, in their order. ``out`` is (rows, heads, head_dim). */
-static void join(const Model *m, const Pass *p, const float *pieces, float *out) {
-    const int64_t dim = m->head_dim, count = pieces_of(p), size = piece_size(m);
-    for (int64_t query = 0; query < p->rows * m->heads; query++, pieces += count * size, out += dim) {
-        float largest = -INFINITY, total = 0, shares[count];
-        for (int64_t i = 0; i < count; i++) largest = fmaxf(largest, ((const Piece *)(pieces + i * size))->largest);
-        for (int64_t i = 0; i < count; i++) {
-            const Piece *piece = (const Piece *)(pieces + i * size);
-            shares[i] = expf(piece->largest - largest);
-            total += shares[i] * piece->total;
-        }
-        for (int64_t d = 0; d < dim; d += LANES) {
-            const int some = dim - d < LANES ? dim - d : LANES;
-            Vec sum = {};
-            for (int64_t i = 0; i < count; i++)
-                sum += shares[i] * load_part(((const Piece *)(pieces + i * size))->sums + d, some);
-            store_part(out + d, sum / total, some);
-        }
-    }
+    for (int64_t i = 0; i < rows * each; i++)
+        for (int64_t d = 0; d < dim; d++) asked[i].out[d] /= totals[i];
 }
 
 static int64_t longest_input(const Model *m) {
@@ -646,14 +610,12 @@ static void widen(const Model *m, const Layer *layer, const Input *in, int64_t r
 int fate_advance(const Model *m, const Pass *p, int threads) {
     const int64_t rows = p->rows, hidden = m->hidden, wide = m->layers ? m->layer[0].up.outputs : 0;
     const int64_t longest = longest_input(m), qkv_width = (m->heads + 2 * m->kv_heads) * m->head_dim;
-    const int64_t out_width = m->heads * m->head_dim, longest_piece = padded(PIECE + p->slots + LANES);
-    /* As many rows at once read a key as make QUERIES queries; a task is one piece of one head of such rows. */
+    const int64_t out_width = m->heads * m->head_dim, longest_text = padded(p->length + p->slots + LANES);
+    /* As many rows at once read a key as make QUERIES queries; a task is one head of such rows. */
     const int64_t each = m->heads / m->kv_heads, together = each < QUERIES ? QUERIES / each : 1;
-    const int64_t groups = (rows + together - 1) / together, count = pieces_of(p), tasks = m->kv_heads * groups * count;
-    const int64_t pieces_size = rows * m->heads * count * piece_size(m);
-    float *shared = malloc(4 * (rows * (hidden + qkv_width + wide) + pieces_size));
-    const size_t own_size = input_size(rows, longest) +
-                            4 * (together * each * (padded(m->head_dim) + longest_piece) + padded(rows * out_width));
+    const int64_t groups = (rows + together - 1) / together, tasks = m->kv_heads * groups;
+    float *shared = malloc(4 * rows * (hidden + qkv_width + out_width + wide));
+    const size_t own_size = input_size(rows, longest) + 4 * together * each * longest_text;
     char *private = aligned_alloc(PADDING, threads * own_size);
     if (!shared || !private) {
         free(shared);
@@ -661,14 +623,14 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
         return 1;
     }
     float *x = shared, *qkv = x + rows * hidden;
-    float *inner = qkv + rows * qkv_width, *pieces = inner + rows * wide;
+    float *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
     memcpy(x, p->embedded, 4 * rows * hidden);
 #pragma omp parallel num_threads(threads)
     {
         const int me = omp_get_thread_num();
         char *own = private + me * own_size;
         Input in = input_in(own, rows, longest);
-        float *attended = (float *)(own + input_size(rows, longest)), *room = attended + padded(rows * out_width);
+        float *scores = (float *)(own + input_size(rows, longest));
         for (int64_t i = 0; i < m->layers; i++) {
             const Layer *layer = m->layer + i;
             take_normalised(&in, m, &layer->norm1, &layer->qkv, x, rows);
@@ -679,12 +641,10 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
             }
 #pragma omp barrier
             for (int64_t task = share(tasks, me); task < share(tasks, me + 1); task++) {
-                const int64_t piece = task % count, group = task / count % groups, kv_head = task / count / groups;
-                const int64_t row = group * together, some = rows - row < together ? rows - row : together;
-                attend(m, p, i, kv_head, row, some, piece, qkv, pieces, room, longest_piece);
+                const int64_t row = task % groups * together, some = rows - row < together ? rows - row : together;
+                attend(m, p, i, task / groups, row, some, qkv, attended, scores, longest_text);
             }
 #pragma omp barrier
-            join(m, p, pieces, attended);
             take(&in, &layer->out, attended, out_width, rows);
             multiply(SHARE(&layer->out), &in, rows, x, hidden, 1);
             if (!m->parallel) {
@@ -764,14 +724,17 @@ static float reached_by(const float *x, int64_t size, int64_t n) {
     for (int64_t i = 0; i < size; i += LANES) most = upper(load(x + i), most);
     float high = largest_of(most), width = 1, low = high - width;
     for (; count_at_least(x, size, low) < n; low = high - width) {
-        if (!(low > -1e30f)) return -INFINITY;
+        if (!(low > -1e30f)) return -INFINITY; /* too few are numbers */
         width *= 2;
     }
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 30; i++) { /* as fine as a float is: many may be equal */
         const float middle = low + (high - low) / 2;
         const int64_t count = count_at_least(x, size, middle);
-        *(count < n ? &high : &low) = middle;
-        if (count >= n && count <= n + n / 4) break;
+        if (count < n)
+            high = middle;
+        else
+            low = middle;
+        if (count >= n && count <= n + n / 4) break; /* to sort a few too many is cheaper than to look on */
     }
     return low;
 }
@@ -978,6 +941,7 @@ int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t 
         for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) top = largest[i] > top ? largest[i] : top;
         for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) total += totals[i] * exp(largest[i] - top);
         draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
+        failed |= !(isfinite(top) && isfinite(draws[row].warped));
     }
     return failed;
 }

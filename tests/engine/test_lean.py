@@ -157,7 +157,7 @@ def test_narrow_weights_change_scores_a_little(folder, oracle, narrow, precision
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, narrow, precision):
     rng = Random(2)
-    prompt = tokens(rng, 90)
+    prompt = tokens(rng, 250)
     candidates = [prompt + tokens(rng, n) for n in (7, 12, 9)]
     new = [tokens(rng, 5) for _ in range(9)]
 
@@ -179,6 +179,28 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, nar
         alone_begun, alone = after(prepared(), [candidate], new[3 * i : 3 * i + 3])
         assert torch.equal(begun[i], alone_begun[0])
         assert torch.equal(together[3 * i : 3 * i + 3], alone)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_text_by_hand_is_read_to_the_same_bits_whether_or_not_others_were_written_ahead(folder, narrow, precision):
+    rng = Random(3)
+    prompt = tokens(rng, 240)
+    written = [tokens(rng, 3) for _ in range(20)]
+    candidates = [prompt + tuple(step[row] for step in written) for row in range(3)]
+    by_hand = prompt + tokens(rng, 60)
+
+    def scores(ahead):
+        decoder = lean(folder, precision)
+        decoder.begin([prompt], 3, 50)
+        for step in written:
+            decoder.advance(step)
+        if ahead:
+            decoder.begin(candidates, 3, 50)
+            decoder.advance([5] * 9)
+        begun, _ = decoder.begin([by_hand], 3, 50)
+        return torch.cat([begun, *(decoder.advance([5, 6, 7]) for _ in range(3))])
+
+    assert torch.equal(scores(ahead=True), scores(ahead=False))
 
 
 def test_rows_written_ahead_are_what_they_would_have_been():

@@ -92,7 +92,8 @@ def test_narrow_weights_are_in_use_where_they_are_recorded(tiny_folders, family,
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_a_model_of_another_family_is_in_float32_and_recorded_so(tiny_folders, tmp_path, precision):
+def test_a_model_of_another_family_is_in_float32_and_recorded_so(tiny_folders, tmp_path, precision, monkeypatch):
+    monkeypatch.setattr(memory, "SMALL", 0)
     config = transformers.MistralConfig(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, sliding_window=64, bos_token_id=0, eos_token_id=0,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fate.core.sampling import SamplerSettings
-from fate.engine import load, native
+from fate.engine import load, memory, native
 from fate.engine.kernels import linear
 from fate.paths import storyteller
 
@@ -84,8 +84,9 @@ def test_a_compiler_that_does_not_end_is_asked_once(fresh, tmp_path, monkeypatch
     assert asked.read_text() == "asked\n"
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_first_load_in_any_precision_says_that_it_compiles(fresh, precision):
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_first_load_in_any_precision_says_that_it_compiles(fresh, precision, monkeypatch):
+    monkeypatch.setattr(memory, "SMALL", 0)
     told = []
     load(str(storyteller()), precision=precision, progress=told.append)
     assert "compiling for this processor, this once" in told
@@ -161,6 +162,7 @@ def products_and_scores(precision):
 @compiled
 @pytest.mark.parametrize(("precision", "near"), [("float32", 2e-4), ("int8", 0.6)])
 def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypatch, precision, near):
+    monkeypatch.setattr(memory, "SMALL", 0)
     monkeypatch.setattr(native, "_FLAGS", [flag.replace("native", "haswell") for flag in FLAGS])
     older = products_and_scores(precision)
     monkeypatch.setattr(native, "library", lambda: None)
