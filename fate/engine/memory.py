@@ -32,7 +32,7 @@ class Size:
 
 
 def precisions(size: Size) -> list[str]:
-    """Those in which a CPU holds the weights of such a model: float16 and int8 would save a small one next to nothing."""
+    """Those in which a CPU holds such a model's weights: float16 and int8 would save a small one too little."""
     return [precision for precision in BYTES if size.parameters > SMALL or precision not in ("float16", "int8")]
 
 
