@@ -12,7 +12,8 @@ https://kellerjordan.github.io/posts/muon/), the embedding and the norms with Ad
 rate is flat and falls linearly to zero at the end (Hägele et al., 2024, arXiv:2405.18392), so that a
 run can be lengthened from a checkpoint that has not begun to fall. What is written is a running mean of
 the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
-seen so far, writes the model as it is.
+seen so far, writes the model as it is. A run that goes on from a finished model (``--start``) writes the mean of
+the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903).
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Recipe:
     lr_adamw: float = 0.003
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
+    kept: float = 0.5  # with --start: the share of those weights in what is written
     seed: int = 0
 
     @property
@@ -390,7 +392,12 @@ def main() -> None:
         tokenizer = train_tokenizer(corpus, recipe.vocabulary)
     tokenizer.save_pretrained(work)
     model = new_model(recipe, tokenizer, arguments.start)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     seconds = train(recipe, model, encode(corpus, tokenizer), work, not arguments.no_compile)
+    if arguments.start:
+        with torch.no_grad():
+            for name, weights in model.named_parameters():
+                weights.lerp_(before[name].to(weights.device), recipe.kept)
 
     model = model.eval().to(torch.float16)
     model.generation_config = GenerationConfig(

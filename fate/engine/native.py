@@ -58,7 +58,7 @@ def library() -> Any:
         return None
     functions.fate_advance.argtypes = [POINTER(_Model), POINTER(_Pass), c_int]
     functions.fate_product.argtypes = [POINTER(_Matrix), c_void_p, c_int64, c_void_p, c_int]
-    functions.fate_draw.argtypes = [c_void_p, c_void_p, c_int64, c_int64, POINTER(_Draw), c_int]
+    functions.fate_draw.argtypes = [c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_int]
     return functions
 
 
@@ -158,7 +158,7 @@ class NativeDraws:
             for s in settings
         )
         self._draws = (_Draw * len(settings))(*rows)
-        self._each = list(self._draws)
+        self._each, self._at = list(self._draws), ctypes.addressof(self._draws)
         self._ramp = max(s.muse_damp_ramp_tokens for s in settings)
         self._steady = False  # whether the damps are those after the ramp
 
@@ -176,7 +176,7 @@ class NativeDraws:
             self._steady = t >= self._ramp
         rows, vocabulary = scores.shape
         at = scores.data_ptr(), possible.data_ptr()
-        if self._library.fate_draw(*at, rows, vocabulary, self._draws, torch.get_num_threads()):
+        if self._library.fate_draw(*at, rows, vocabulary, self._at, torch.get_num_threads()):
             return None
         return [(draw.token, draw.raw, draw.warped) for draw in self._each]
 
