@@ -98,6 +98,7 @@ class Playthrough:
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
         self._ahead: dict[str, tuple[_Plan, Generation]] = {}  # by the candidate that they would follow
+        self._written = ""  # the choice that was written last, whose texts the engine has read
 
     def equip(self, engine: Engine, policy: UniformPolicy, annotator: str) -> None:
         """Go on with others: the annotator at once, engine and policy from the next new candidates on."""
@@ -150,15 +151,19 @@ class Playthrough:
                 revealed=choice_id in self.revealed,
             )
             self.store.add_choice(choice)
+        self._written = choice_id
         yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
 
     def look_ahead(self, choice: Choice, stop: Callable[[], bool]) -> None:
         """Write what would be offered after each candidate of a choice, until it is written or ``stop`` says so.
 
         The next ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten, and none
-        of it is kept before it is offered. Does nothing where the model takes one prompt only, or where the story
-        is about to lose its beginning.
+        of it is kept before it is offered. Does nothing where the model takes one prompt only, where the story is
+        about to lose its beginning, or where the choice was written earlier: texts that have to be read anew side by
+        side would differ in their last bits from one that is read alone.
         """
+        if choice.id != self._written:
+            return
         open_ended = [c for c in choice.candidates if c.written.finish_reason != "eos"]
         prompts = [choice.prompt_ids + c.written.kept_ids for c in open_ended]
         plans = [self._plan(c.written.seed, ids) for c, ids in zip(open_ended, prompts, strict=True)]

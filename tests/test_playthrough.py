@@ -398,6 +398,15 @@ def test_after_a_reroll_what_was_written_ahead_is_forgotten(store):
     assert {c.written.seed for c in first.candidates}.isdisjoint(c.written.seed for c in second.candidates)
 
 
+def test_nothing_is_written_ahead_of_a_choice_whose_texts_the_engine_would_have_to_read_anew(store):
+    story, engine = store.new_story(OPENING), FakeEngine(several=True)
+    first = offered(playing(store, story=story))
+    again = playing(store, engine, story=story)
+    assert offered(again).id == first.id
+    ahead(again, first)
+    assert engine.prompts == []
+
+
 def test_nothing_is_written_ahead_of_an_ended_story_or_by_a_model_that_cannot(store):
     ended = FakeEngine(several=True, reasons=("eos", "eos", "eos"))
     playthrough = playing(store, ended)
