@@ -132,21 +132,32 @@ def later_step(engine: Engine, tokens: int, seed: int) -> float:
     return timed(lambda: write(engine.generate(prompt, drawn(rng), seeds())))
 
 
-def passes(engine: Engine, rows: int, repeats: int = 30) -> float:
-    """Median seconds of one pass over so many rows."""
-    decoder = engine.decoder
-    decoder.begin([story(8000, CONTEXT)], rows, TOKENS + 8)
-    return statistics.median(timed(lambda: decoder.advance([5] * rows)) for _ in range(min(repeats, TOKENS)))
+def passes(engine: Engine, rows: int, pairs: int) -> tuple[float, float]:
+    """Median seconds of one pass over so many rows, and those that warping and drawing a token of each add to it.
 
-
-def sampling(vocabulary: int, repeats: int = 50) -> float:
-    """Median seconds of warping and drawing for one token in each row."""
-    warper, scores = Warper(SettingsRanges().draw(Random(0), ROWS)), torch.randn(ROWS, vocabulary) * 3
-
-    def once() -> None:
-        warper.draw(scores, scores, 20, (0.2, 0.5, 0.8))
-
-    return statistics.median(timed(once) for _ in range(repeats))
+    Passes that only score alternate with such that draw as well, in the middle of writing, where the caches hold what
+    they hold then; what drawing adds is the median over the pairs.
+    """
+    decoder, rng = engine.decoder, Random(0)
+    scoring: list[float] = []
+    drawing: list[float] = []
+    while len(drawing) < pairs:
+        warper, tokens = Warper(SettingsRanges().draw(rng, rows)), [5] * rows
+        decoder.begin([story(8000, CONTEXT)], rows, TOKENS + 1)
+        for t in range(TOKENS):
+            uniforms = [rng.random() for _ in tokens]
+            began = time.perf_counter()
+            draws = warper.at(t, uniforms) if t % 2 else None
+            scores = decoder.advance(tokens, draws)
+            scored = time.perf_counter()
+            drawn = (draws and draws.drawn) or warper.draw(scores, scores, t, uniforms)
+            done = time.perf_counter()
+            if t % 2:
+                drawing.append(done - began)
+            else:
+                scoring.append(scored - began)
+            tokens = [token for token, _, _ in drawn]
+    return statistics.median(scoring), statistics.median(d - s for s, d in zip(scoring, drawing, strict=True))
 
 
 def bandwidth() -> float:
@@ -218,11 +229,13 @@ def fate(model: Any, shape: str, precision: Precision, repeats: int, growth: boo
     engine = Engine(decoder, WordsOf(), info, context, eos_ids=())
     later_step(engine, CONTEXT, 0)
     weights = sum(w.numel() for w in model.parameters())
+    steps = [later_step(engine, CONTEXT, seed) for seed in range(repeats)]
+    pass_of_3, sampling = passes(engine, ROWS, 240)
     found = {
-        "steps": [later_step(engine, CONTEXT, seed) for seed in range(repeats)],
-        "pass_of_3": passes(engine, 3),
-        "pass_of_9": passes(engine, 9),
-        "sampling": sampling(model.config.vocab_size),
+        "steps": steps,
+        "pass_of_3": pass_of_3,
+        "pass_of_9": passes(engine, 3 * ROWS, 24)[0],
+        "sampling": sampling,
         "packing": loading,
         "floor": weights * held(model, precision) / speed * TOKENS,
     }

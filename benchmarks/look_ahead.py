@@ -45,9 +45,9 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._decoder, name)
 
-    def advance(self, tokens: Any) -> Any:
+    def advance(self, tokens: Any, draws: Any = None) -> Any:
         self.tokens += len(tokens)
-        return self._decoder.advance(tokens)
+        return self._decoder.advance(tokens, draws)
 
 
 def engine_of(shape: str) -> Engine:

@@ -13,6 +13,7 @@ import torch
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence, prompt_window
+from fate.engine.native import NativeDraws
 from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper
@@ -33,8 +34,11 @@ class Decoder(Protocol):
         read before.
         """
 
-    def advance(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Scores (rows, vocabulary) after one more token in each row."""
+    def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
+        """Scores (rows, vocabulary) after one more token in each row.
+
+        From them it may draw at once, by what stands ready for that, so that ``draws.drawn`` is there.
+        """
 
     def keep(self, rows: slice) -> None:
         """Go on with some of the rows only."""
@@ -168,10 +172,14 @@ class Batch:
             return
         if self._engine.writing is not self:
             raise RuntimeError("the engine has begun with something else")
-        if self._tokens:
-            self._scores = self._engine.decoder.advance(self._tokens)
         uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
-        drawn = self._warper.draw(self._scores, self._possible(), self._written, uniforms)
+        drawn = None
+        if self._tokens:
+            draws = self._warper.at(self._written, uniforms)
+            self._scores = self._engine.decoder.advance(self._tokens, draws)
+            drawn = draws.drawn if draws is not None else None
+        if drawn is None:
+            drawn = self._warper.draw(self._scores, self._possible(), self._written, uniforms)
         self._tokens = [token for token, _, _ in drawn]
         self._written += 1
         for i, generation in enumerate(self.generations):

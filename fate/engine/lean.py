@@ -18,7 +18,7 @@ from fate.core.story import common_prefix
 from fate.engine.attention import Positions, TailAttention, Tails, TrunkAttention, rounded
 from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
 from fate.engine.kernels import Precision, Product, linear
-from fate.engine.native import NativePass, NativeProduct
+from fate.engine.native import NativeDraws, NativePass, NativeProduct
 from fate.engine.pages import use_huge_pages
 
 _READ = 256  # prompt tokens read in one pass
@@ -95,7 +95,7 @@ class LeanDecoder:
         tails.attention = None
 
     @torch.inference_mode()
-    def advance(self, tokens: Sequence[int]) -> torch.Tensor:
+    def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
         tails = self._tails
         assert tails is not None, "nothing has begun"
         self._tails = None
@@ -107,7 +107,7 @@ class LeanDecoder:
         if self._native is not None:
             first = [tails.start - len(passage) for passage in tails.passages]
             x, length = self._embedded(tokens, places), len(self._trunk_ids)
-            scores = self._native(x, places, self._trunk, length, tails.kv, first, slot)
+            scores = self._native(x, places, self._trunk, length, tails.kv, first, slot, draws)
         else:
             scores = self._advance(tokens, places, tails, slot)
         for written, token in zip(tails.written, tokens, strict=True):

@@ -76,6 +76,14 @@ typedef struct {
     Matrix head;
 } Model;
 
+/* One row's settings of this step, see warping.Warper, and what is drawn. */
+typedef struct {
+    double temperature, typical_p, damp, uniform; /* the damp in force now; the uniform in [0, 1) */
+    int64_t top_k, muse_top_k, mode;
+    int64_t token;
+    double raw, warped; /* the token's log-probability by the model, and in what it was drawn from */
+} Draw;
+
 typedef struct {
     int64_t rows, length;     /* tokens in the trunk */
     int64_t slots, slot;      /* of each tail; where the new token lies */
@@ -85,6 +93,7 @@ typedef struct {
     const void *trunk;        /* (layers, 2, kv_heads, context, head_dim) */
     void *tails;              /* (layers, 2, kv_heads, rows, slots, head_dim) */
     float *scores;            /* (rows, vocabulary) */
+    Draw *draws;              /* of each row what is drawn from its scores, or null */
 } Pass;
 
 /* --- a few numbers at a time ------------------------------------------------------------------ */
@@ -98,7 +107,7 @@ INLINE int64_t padded(int64_t n) { return (n + PADDING - 1) / PADDING * PADDING;
 INLINE Vec upper(Vec a, Vec b) { return (Vec)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE Vec lower(Vec a, Vec b) { return (Vec)_mm512_min_ps((__m512)a, (__m512)b); }
 INLINE Vec load_part(const float *x, int n) { return (Vec)_mm512_maskz_loadu_ps((1u << n) - 1, x); }
-INLINE int any_at_least(Vec a, float x) { return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(x), _CMP_GE_OQ) != 0; }
+INLINE uint32_t at_least(Vec a, float x) { return _mm512_cmp_ps_mask((__m512)a, _mm512_set1_ps(x), _CMP_GE_OQ); }
 INLINE Vec load_half(const void *x) { return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256(x)); }
 INLINE void store_half(void *x, Vec v) { _mm256_storeu_si256(x, _mm512_cvtps_ph((__m512)v, NEAREST)); }
 
@@ -119,8 +128,8 @@ INLINE Vec load_part(const float *x, int n) {
     memcpy(&v, x, 4 * n);
     return v;
 }
-INLINE int any_at_least(Vec a, float x) {
-    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_set1_ps(x), _CMP_GE_OQ)) != 0;
+INLINE uint32_t at_least(Vec a, float x) {
+    return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, _mm256_set1_ps(x), _CMP_GE_OQ));
 }
 INLINE Vec load_half(const void *x) { return (Vec)_mm256_cvtph_ps(_mm_loadu_si128(x)); }
 INLINE void store_half(void *x, Vec v) { _mm_storeu_si128(x, _mm256_cvtps_ph((__m256)v, NEAREST)); }
@@ -337,6 +346,262 @@ ONCE static void multiply(const Matrix *m, int64_t begin, int64_t end, const Inp
 /* The part of ``n`` that is one thread's. */
 INLINE int64_t share(int64_t n, int thread) { return n * thread / omp_get_num_threads(); }
 #define SHARE(matrix) matrix, share(blocks(matrix), me), share(blocks(matrix), me + 1)
+
+/* --- scores ------------------------------------------------------------------------------------ */
+
+#define GROUP 16 /* scores of which the largest stands for all */
+#define PARTS 2  /* of a row's scores, that threads take by turns */
+
+typedef struct {
+    float score;
+    uint32_t index;
+} Scored;
+
+/* What orders as a score does, the largest first, as a whole number. */
+INLINE uint32_t descending(float score) {
+    uint32_t bits;
+    score += 0.0f; /* there is one zero */
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> 31 ? bits : ~bits & 0x7fffffff;
+}
+
+/* The largest first, equal ones in the order that they have: digit by digit, as no branch hangs on what they are. */
+static void sort_down(Scored *x, Scored *room, int64_t n) {
+    uint32_t begins[4][256] = {};
+    for (int64_t i = 0; i < n; i++)
+        for (int digit = 0; digit < 4; digit++) begins[digit][descending(x[i].score) >> 8 * digit & 255]++;
+    for (int digit = 0; digit < 4; digit++) {
+        uint32_t sum = 0;
+        for (int i = 0; i < 256; i++) {
+            const uint32_t count = begins[digit][i];
+            begins[digit][i] = sum;
+            sum += count;
+        }
+        Scored *from = digit % 2 ? room : x, *to = digit % 2 ? x : room;
+        for (int64_t i = 0; i < n; i++) to[begins[digit][descending(from[i].score) >> 8 * digit & 255]++] = from[i];
+    }
+}
+
+/* How many of x, a multiple of LANES, are at least so large. */
+static int64_t count_at_least(const float *x, int64_t size, float least) {
+    Ints counts = {};
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; i += LANES) counts -= (Ints)(load(x + i) >= least);
+    for (int i = 0; i < LANES; i++) count += counts[i];
+    return count;
+}
+
+/* A number that at least n of x reach and, if it can be found soon, not many more: by bisection, whose branches do not
+   hang on what is compared. */
+static float reached_by(const float *x, int64_t size, int64_t n) {
+    Vec most = all(-INFINITY);
+    for (int64_t i = 0; i < size; i += LANES) most = upper(load(x + i), most);
+    float high = largest_of(most), width = 1, low = high - width;
+    for (; count_at_least(x, size, low) < n; low = high - width) {
+        if (!(low > -1e30f)) return -INFINITY; /* too few are numbers */
+        width *= 2;
+    }
+    for (int i = 0; i < 30; i++) { /* as fine as a float is: many may be equal */
+        const float middle = low + (high - low) / 2;
+        const int64_t count = count_at_least(x, size, middle);
+        if (count < n)
+            high = middle;
+        else
+            low = middle;
+        if (count >= n && count <= n + n / 4) break; /* to sort a few too many is cheaper than to look on */
+    }
+    return low;
+}
+
+/* The n largest scores of a row, in descending order; fewer where some are no numbers. */
+static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, Scored **best) {
+    const int64_t together = GROUP * LANES; /* LANES groups, in each of which are the scores of one lane */
+    float *maxima = malloc(4 * (vocabulary / GROUP + LANES));
+    int64_t groups = 0, count = 0, ties = 0;
+    if (!maxima) return 0;
+    for (int64_t begin = 0; begin < vocabulary; begin += together, groups += LANES) {
+        Vec most = all(-INFINITY);
+        int64_t i = begin;
+        for (; i < begin + together && i + LANES <= vocabulary; i += LANES) most = upper(load(scores + i), most);
+        store(maxima + groups, most);
+        for (; i < begin + together && i < vocabulary; i++)
+            if (scores[i] > maxima[groups + i % LANES]) maxima[groups + i % LANES] = scores[i];
+    }
+    /* As n groups have a score as large as this, none of the n best is smaller. */
+    const float least = reached_by(maxima, groups, n);
+    const int64_t most = GROUP * count_at_least(maxima, groups, least) + n;
+    Scored *found = malloc(2 * sizeof(Scored) * most);
+    for (int64_t begin = 0; found && begin < vocabulary; begin += together) {
+        if (!at_least(load(maxima + begin / GROUP), least)) continue;
+        const int64_t end = begin + together < vocabulary ? begin + together : vocabulary;
+        for (int64_t i = begin; i < end; i += LANES) {
+            uint32_t which = i + LANES <= end ? at_least(load(scores + i), least)
+                                              : at_least(load_part(scores + i, end - i), least) & ((1u << (end - i)) - 1);
+            for (; which; which &= which - 1) {
+                const int64_t j = i + __builtin_ctz(which);
+                if (scores[j] > least || ties++ < n) found[count++] = (Scored){scores[j], j};
+            }
+        }
+    }
+    if (found) sort_down(found, found + most, count);
+    free(maxima);
+    *best = found;
+    return count;
+}
+
+/* The largest of some scores, and the sum of the exponentials of all less that. Returns whether any is no number. */
+static int sum_part(const float *x, int64_t n, float *largest, float *total) {
+    const int64_t whole = n / LANES * LANES;
+    Vec most = all(-INFINITY), sums = {}, others = {};
+    Ints odd = {};
+    int failed = 0;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        const Vec v = load(x + i);
+        odd |= (Ints)(v != v);
+        most = upper(v, most);
+    }
+    float top = largest_of(most), rest = 0;
+    for (int64_t i = whole; i < n; i++) {
+        failed |= isnan(x[i]);
+        top = x[i] > top ? x[i] : top;
+    }
+    int64_t i = 0;
+    for (; i + 2 * LANES <= whole; i += 2 * LANES) { /* two at once: one would wait for itself */
+        sums += exponential(load(x + i) - top);
+        others += exponential(load(x + i + LANES) - top);
+    }
+    for (; i < whole; i += LANES) sums += exponential(load(x + i) - top);
+    for (; i < n; i++) rest += expf(x[i] - top);
+    for (int i = 0; i < LANES; i++) failed |= odd[i];
+    *largest = top;
+    *total = top > -INFINITY ? sum_of(sums + others) + rest : 0;
+    return failed != 0;
+}
+
+enum Mode { PROB, MARGIN, UPSTREAM };
+
+/* The Muse on n scores in descending order; see damping.dampen. Returns how many, from the first on, it has changed:
+   these and the others are each still in descending order. */
+static int64_t dampen(const Draw *draw, double *scores, int64_t n) {
+    int64_t finite = 0;
+    while (finite < n && isfinite(scores[finite])) finite++;
+    const int64_t top = draw->muse_top_k < finite ? draw->muse_top_k : finite;
+    const int64_t at = draw->muse_top_k < finite - 1 ? draw->muse_top_k : (finite ? finite - 1 : 0);
+    const double boundary = scores[at], lowering = log(draw->damp);
+    for (int64_t i = 0; i < top; i++) {
+        if (draw->mode == MARGIN)
+            scores[i] = boundary + draw->damp * (scores[i] - boundary);
+        else if (draw->mode == UPSTREAM)
+            scores[i] *= draw->damp;
+        else if (draw->damp > 0 || finite > draw->muse_top_k)
+            scores[i] += lowering;
+    }
+    return top;
+}
+
+/* From ``begin`` to ``end`` of n weights, the least share p of them all that is locally typical (arXiv:2202.00666).
+   ``scores`` are in descending order, and weights their exponentials, times a number. */
+static void keep_typical(const double *scores, const double *weights, int64_t n, double p, int64_t *begin,
+                         int64_t *end) {
+    double sum = 0, mean = scores[0], mass = 0, farthest = 0;
+    for (int64_t i = 0; i < n; i++) sum += weights[i];
+    for (int64_t i = 0; i < n; i++)
+        if (weights[i] > 0) mean += weights[i] / sum * (scores[i] - scores[0]);
+    /* What is the nearest to the mean lies together, and grows to both sides. */
+    int64_t low = 0;
+    while (low < n && scores[low] > mean) low++;
+    for (int64_t high = low; low > 0 || high < n;) {
+        const double above = low > 0 ? scores[low - 1] - mean : INFINITY, below = high < n ? mean - scores[high] : INFINITY;
+        const int up = high == n || (low > 0 && above <= below);
+        const double distance = up ? above : below;
+        if (mass >= p && distance > farthest) break;
+        mass += weights[up ? --low : high++] / sum;
+        farthest = distance;
+        *begin = low;
+        *end = high;
+    }
+}
+
+/* Draw from n scores in descending order: the first whose cumulative probability exceeds the uniform.
+   ``room`` is for 4 n numbers. */
+static void draw_from(Draw *draw, const Scored *found, int64_t n, double *room) {
+    double *scores = room, *sorted = scores + n, *weights = sorted + n;
+    int64_t *places = (int64_t *)(weights + n); /* in the sorted scores */
+    for (int64_t i = 0; i < n; i++) scores[i] = found[i].score / draw->temperature;
+    const int64_t top = dampen(draw, scores, n);
+    for (int64_t i = 0, a = 0, b = top; i < n; i++) {
+        const int64_t next = b == n || (a < top && scores[a] >= scores[b]) ? a++ : b++;
+        sorted[i] = scores[next];
+        places[next] = i;
+    }
+    int64_t left = draw->top_k < n ? draw->top_k : n, begin = 0, end;
+    while (left < n && sorted[left] == sorted[left - 1]) left++; /* what ties with the last */
+    for (int64_t i = 0; i < left; i++) weights[i] = exp(sorted[i] - sorted[0]);
+    end = left;
+    if (draw->typical_p < 1) keep_typical(sorted, weights, left, draw->typical_p, &begin, &end);
+    double sum = 0, below = 0;
+    for (int64_t i = begin; i < end; i++) sum += weights[i];
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t place = places[i];
+        if (place < begin || place >= end || weights[place] == 0) continue;
+        at = i; /* where rounding carries the point to the very end, the last possible one is drawn */
+        below += weights[place];
+        if (below > draw->uniform * sum) break;
+    }
+    draw->token = found[at].index;
+    draw->warped = scores[at] - sorted[0] - log(sum);
+}
+
+/* A row's token from the scores that are ``possible``. Returns whether that cannot be. */
+static int draw_row(const float *possible, int64_t vocabulary, Draw *draw) {
+    const int64_t reach = draw->top_k + draw->muse_top_k, n = reach < vocabulary ? reach : vocabulary;
+    Scored *found = NULL;
+    const int failed = best_of(possible, vocabulary, n, &found) < n;
+    double *room = failed ? NULL : malloc(4 * sizeof(double) * n);
+    if (room) draw_from(draw, found, n, room);
+    free(room);
+    free(found);
+    return !room;
+}
+
+/* Draw a token for each row from the scores that are ``possible``. All threads of a team call it together; ``sums``
+   has room for two numbers of each part of a row. Sets ``failed`` where there is no memory or a score is no number. */
+static void draw_together(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, Draw *draws,
+                          float (*sums)[2], int *failed) {
+    /* The longest tasks come first, so that threads are done at the same time. */
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < rows * (1 + PARTS); task++) {
+        const int64_t part = task - rows, row = part < 0 ? task : part / PARTS;
+        int odd;
+        if (part < 0) {
+            odd = draw_row(possible + row * vocabulary, vocabulary, draws + row);
+        } else {
+            const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
+            odd = sum_part(scores + row * vocabulary + begin, end - begin, &sums[part][0], &sums[part][1]);
+        }
+        if (odd)
+#pragma omp atomic write
+            *failed = 1;
+    }
+#pragma omp master
+    for (int64_t row = 0; row < rows && !*failed; row++) {
+        double top = -INFINITY, total = 0;
+        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) top = sums[i][0] > top ? sums[i][0] : top;
+        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) total += sums[i][1] * exp(sums[i][0] - top);
+        draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
+        *failed |= !(isfinite(top) && isfinite(draws[row].warped));
+    }
+}
+
+/* Returns 0, or 1 where nothing could be drawn; see draw_together. */
+int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, Draw *draws, int threads) {
+    float sums[rows * PARTS][2];
+    int failed = 0;
+#pragma omp parallel num_threads(threads)
+    draw_together(scores, possible, rows, vocabulary, draws, sums, &failed);
+    return failed;
+}
 
 /* --- a pass ----------------------------------------------------------------------------------- */
 
@@ -605,8 +870,8 @@ static void widen(const Model *m, const Layer *layer, const Input *in, int64_t r
     }
 }
 
-/* Scores after one more token in each row, whose keys and values are left in the tails. Returns 0, or 1 where there
-   is no memory. */
+/* Scores after one more token in each row, whose keys and values are left in the tails, and what is drawn from them,
+   while they are at hand. Returns 0, or 1 where there is no memory, or 2 where all is done but nothing could be drawn. */
 int fate_advance(const Model *m, const Pass *p, int threads) {
     const int64_t rows = p->rows, hidden = m->hidden, wide = m->layers ? m->layer[0].up.outputs : 0;
     const int64_t longest = longest_input(m), qkv_width = (m->heads + 2 * m->kv_heads) * m->head_dim;
@@ -624,6 +889,8 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
     }
     float *x = shared, *qkv = x + rows * hidden;
     float *attended = qkv + rows * qkv_width, *inner = attended + rows * out_width;
+    float sums[rows * PARTS][2];
+    int failed = 0;
     memcpy(x, p->embedded, 4 * rows * hidden);
 #pragma omp parallel num_threads(threads)
     {
@@ -659,10 +926,14 @@ int fate_advance(const Model *m, const Pass *p, int threads) {
         }
         take_normalised(&in, m, &m->final_norm, &m->head, x, rows);
         multiply(SHARE(&m->head), &in, rows, p->scores, m->vocabulary, 0);
+        if (p->draws) {
+#pragma omp barrier
+            draw_together(p->scores, p->scores, rows, m->vocabulary, p->draws, sums, &failed);
+        }
     }
     free(shared);
     free(private);
-    return 0;
+    return failed ? 2 : 0;
 }
 
 /* Rows (rows, inputs) to (rows, outputs). Returns 0, or 1 where there is no memory. */
@@ -683,267 +954,6 @@ int fate_product(const Matrix *m, const float *x, int64_t rows, float *out, int 
     }
     free(memory);
     return 0;
-}
-
-/* --- scores ------------------------------------------------------------------------------------ */
-
-#define GROUP 16 /* scores of which the largest stands for all */
-
-typedef struct {
-    float score;
-    int64_t index;
-} Scored;
-
-INLINE int before(Scored a, Scored b) { return a.score > b.score || (a.score == b.score && a.index < b.index); }
-
-static const int GAPS[] = {701, 301, 132, 57, 23, 10, 4, 1}; /* Ciura's, for Shell's sort: what is sorted is short */
-
-static void sort_down(Scored *x, int64_t size) {
-    for (size_t g = 0; g < sizeof GAPS / sizeof *GAPS; g++)
-        for (int64_t i = GAPS[g]; i < size; i++) {
-            const Scored moved = x[i];
-            int64_t j = i;
-            for (; j >= GAPS[g] && before(moved, x[j - GAPS[g]]); j -= GAPS[g]) x[j] = x[j - GAPS[g]];
-            x[j] = moved;
-        }
-}
-
-/* How many of x, a multiple of LANES, are at least so large. */
-static int64_t count_at_least(const float *x, int64_t size, float least) {
-    Ints counts = {};
-    int64_t count = 0;
-    for (int64_t i = 0; i < size; i += LANES) counts -= (Ints)(load(x + i) >= least);
-    for (int i = 0; i < LANES; i++) count += counts[i];
-    return count;
-}
-
-/* A number that at least n of x reach and, if it can be found soon, not many more: by bisection, whose branches do not
-   hang on what is compared. */
-static float reached_by(const float *x, int64_t size, int64_t n) {
-    Vec most = all(-INFINITY);
-    for (int64_t i = 0; i < size; i += LANES) most = upper(load(x + i), most);
-    float high = largest_of(most), width = 1, low = high - width;
-    for (; count_at_least(x, size, low) < n; low = high - width) {
-        if (!(low > -1e30f)) return -INFINITY; /* too few are numbers */
-        width *= 2;
-    }
-    for (int i = 0; i < 30; i++) { /* as fine as a float is: many may be equal */
-        const float middle = low + (high - low) / 2;
-        const int64_t count = count_at_least(x, size, middle);
-        if (count < n)
-            high = middle;
-        else
-            low = middle;
-        if (count >= n && count <= n + n / 4) break; /* to sort a few too many is cheaper than to look on */
-    }
-    return low;
-}
-
-/* The n largest scores of a row, in descending order; fewer where some are no numbers. */
-static int64_t best_of(const float *scores, int64_t vocabulary, int64_t n, Scored **best) {
-    const int64_t together = GROUP * LANES; /* LANES groups, in each of which are the scores of one lane */
-    float *maxima = malloc(4 * (vocabulary / GROUP + LANES));
-    int64_t groups = 0, count = 0, ties = 0;
-    if (!maxima) return 0;
-    for (int64_t begin = 0; begin < vocabulary; begin += together, groups += LANES) {
-        Vec most = all(-INFINITY);
-        int64_t i = begin;
-        for (; i < begin + together && i + LANES <= vocabulary; i += LANES) most = upper(load(scores + i), most);
-        store(maxima + groups, most);
-        for (; i < begin + together && i < vocabulary; i++)
-            if (scores[i] > maxima[groups + i % LANES]) maxima[groups + i % LANES] = scores[i];
-    }
-    /* As n groups have a score as large as this, none of the n best is smaller. */
-    const float least = reached_by(maxima, groups, n);
-    Scored *found = malloc(sizeof(Scored) * (GROUP * count_at_least(maxima, groups, least) + n));
-    for (int64_t begin = 0; found && begin < vocabulary; begin += together) {
-        if (!any_at_least(load(maxima + begin / GROUP), least)) continue;
-        const int64_t end = begin + together < vocabulary ? begin + together : vocabulary;
-        for (int64_t i = begin; i < end; i += LANES) {
-            if (i + LANES <= end && !any_at_least(load(scores + i), least)) continue;
-            for (int64_t j = i; j < end && j < i + LANES; j++)
-                if (scores[j] > least || (scores[j] == least && ties++ < n)) found[count++] = (Scored){scores[j], j};
-        }
-    }
-    sort_down(found, count);
-    free(maxima);
-    *best = found;
-    return count;
-}
-
-/* The largest of some scores, and the sum of the exponentials of all less that. Returns whether any is no number. */
-static int sum_part(const float *x, int64_t n, float *largest, float *total) {
-    const int64_t whole = n / LANES * LANES;
-    Vec most = all(-INFINITY), sums = {}, others = {};
-    Ints odd = {};
-    int failed = 0;
-    for (int64_t i = 0; i < whole; i += LANES) {
-        const Vec v = load(x + i);
-        odd |= (Ints)(v != v);
-        most = upper(v, most);
-    }
-    float top = largest_of(most), rest = 0;
-    for (int64_t i = whole; i < n; i++) {
-        failed |= isnan(x[i]);
-        top = x[i] > top ? x[i] : top;
-    }
-    int64_t i = 0;
-    for (; i + 2 * LANES <= whole; i += 2 * LANES) { /* two at once: one would wait for itself */
-        sums += exponential(load(x + i) - top);
-        others += exponential(load(x + i + LANES) - top);
-    }
-    for (; i < whole; i += LANES) sums += exponential(load(x + i) - top);
-    for (; i < n; i++) rest += expf(x[i] - top);
-    for (int i = 0; i < LANES; i++) failed |= odd[i];
-    *largest = top;
-    *total = top > -INFINITY ? sum_of(sums + others) + rest : 0;
-    return failed != 0;
-}
-
-/* One row's settings of this step, see warping.Warper, and what is drawn. */
-typedef struct {
-    double temperature, typical_p, damp, uniform; /* the damp in force now; the uniform in [0, 1) */
-    int64_t top_k, muse_top_k, mode;
-    int64_t token;
-    double raw, warped; /* the token's log-probability by the model, and in what it was drawn from */
-} Draw;
-
-enum Mode { PROB, MARGIN, UPSTREAM };
-
-/* One token that can be drawn. */
-typedef struct {
-    int64_t token;
-    double score, weight; /* the weight is what its probability is a multiple of */
-} Choice;
-
-/* The Muse on n scores in descending order; see damping.dampen. */
-static void dampen(const Draw *draw, Choice *choices, int64_t n) {
-    int64_t finite = 0;
-    while (finite < n && isfinite(choices[finite].score)) finite++;
-    const int64_t top = draw->muse_top_k < finite ? draw->muse_top_k : finite;
-    const int64_t at = draw->muse_top_k < finite - 1 ? draw->muse_top_k : (finite ? finite - 1 : 0);
-    const double boundary = choices[at].score, lowering = log(draw->damp);
-    for (int64_t i = 0; i < top; i++) {
-        double *score = &choices[i].score;
-        if (draw->mode == MARGIN)
-            *score = boundary + draw->damp * (*score - boundary);
-        else if (draw->mode == UPSTREAM)
-            *score *= draw->damp;
-        else if (draw->damp > 0 || finite > draw->muse_top_k)
-            *score += lowering;
-    }
-}
-
-static void sort_up(double (*pairs)[2], int64_t size) {
-    for (size_t g = 0; g < sizeof GAPS / sizeof *GAPS; g++)
-        for (int64_t i = GAPS[g]; i < size; i++) {
-            const double first = pairs[i][0], second = pairs[i][1];
-            int64_t j = i;
-            for (; j >= GAPS[g] && pairs[j - GAPS[g]][0] > first; j -= GAPS[g])
-                memcpy(pairs[j], pairs[j - GAPS[g]], sizeof *pairs);
-            pairs[j][0] = first;
-            pairs[j][1] = second;
-        }
-}
-
-/* Leave only the k largest, and what ties with the last of them; returns how many. ``pairs`` is room to work in. */
-static int64_t keep_top(Choice *choices, int64_t n, int64_t k, double (*pairs)[2]) {
-    if (k >= n) return n;
-    for (int64_t i = 0; i < n; i++) pairs[i][0] = -choices[i].score;
-    sort_up(pairs, n);
-    int64_t left = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (-choices[i].score <= pairs[k - 1][0]) choices[left++] = choices[i];
-    return left;
-}
-
-/* Give each its weight; returns what they add up to. */
-static double weigh(Choice *choices, int64_t n, double *largest) {
-    double sum = 0;
-    *largest = -INFINITY;
-    for (int64_t i = 0; i < n; i++) *largest = choices[i].score > *largest ? choices[i].score : *largest;
-    for (int64_t i = 0; i < n; i++) sum += choices[i].weight = exp(choices[i].score - *largest);
-    return sum;
-}
-
-/* Leave only what is locally typical (arXiv:2202.00666), up to a mass of p; returns how many. */
-static int64_t keep_typical(Choice *choices, int64_t n, double p, double (*pairs)[2]) {
-    if (p >= 1) return n;
-    double largest, entropy = 0, mass = 0, farthest = 0;
-    const double sum = weigh(choices, n, &largest), log_sum = largest + log(sum);
-    for (int64_t i = 0; i < n; i++) {
-        pairs[i][1] = choices[i].weight / sum;
-        if (pairs[i][1] > 0) entropy -= (choices[i].score - log_sum) * pairs[i][1];
-    }
-    for (int64_t i = 0; i < n; i++) pairs[i][0] = fabs(log_sum - choices[i].score - entropy);
-    sort_up(pairs, n);
-    for (int64_t i = 0; i < n && (i == 0 || mass < p); i++) {
-        mass += pairs[i][1];
-        farthest = pairs[i][0];
-    }
-    int64_t left = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (fabs(log_sum - choices[i].score - entropy) <= farthest) choices[left++] = choices[i];
-    return left;
-}
-
-/* Draw from n scores in descending order: the first whose cumulative probability exceeds the uniform. */
-static void draw_from(Draw *draw, const Scored *found, int64_t n, Choice *choices, double (*pairs)[2]) {
-    for (int64_t i = 0; i < n; i++) choices[i] = (Choice){found[i].index, found[i].score / draw->temperature, 0};
-    dampen(draw, choices, n);
-    n = keep_top(choices, n, draw->top_k, pairs);
-    n = keep_typical(choices, n, draw->typical_p, pairs);
-    double largest, below = 0;
-    const double sum = weigh(choices, n, &largest);
-    int64_t at = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (choices[i].weight == 0) continue;
-        at = i; /* where rounding carries the point to the very end, the last possible one is drawn */
-        below += choices[i].weight;
-        if (below > draw->uniform * sum) break;
-    }
-    draw->token = choices[at].token;
-    draw->warped = choices[at].score - largest - log(sum);
-}
-
-#define PARTS 2 /* of a row, that threads take by turns */
-
-/* A row's token from the scores that are ``possible``. Returns whether that cannot be. */
-static int draw_row(const float *possible, int64_t vocabulary, Draw *draw) {
-    const int64_t reach = draw->top_k + draw->muse_top_k, n = reach < vocabulary ? reach : vocabulary;
-    Scored *found = NULL;
-    const int failed = best_of(possible, vocabulary, n, &found) < n;
-    char *memory = failed ? NULL : malloc(n * (sizeof(Choice) + 2 * sizeof(double)));
-    if (memory) draw_from(draw, found, n, (Choice *)memory, (double(*)[2])(memory + n * sizeof(Choice)));
-    free(memory);
-    free(found);
-    return !memory;
-}
-
-/* Draw a token for each row from the scores that are ``possible``.
-   Returns 0, or 1 where there is no memory or a score is no number. */
-int fate_draw(const float *scores, const float *possible, int64_t rows, int64_t vocabulary, Draw *draws, int threads) {
-    float largest[rows * PARTS], totals[rows * PARTS];
-    int failed = 0;
-    /* The longest tasks come first, so that threads are done at the same time. */
-#pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : failed)
-    for (int64_t task = 0; task < rows * (1 + PARTS); task++) {
-        const int64_t part = task - rows, row = part < 0 ? task : part / PARTS;
-        if (part < 0) {
-            failed |= draw_row(possible + row * vocabulary, vocabulary, draws + row);
-        } else {
-            const int64_t begin = vocabulary * (part % PARTS) / PARTS, end = vocabulary * (part % PARTS + 1) / PARTS;
-            failed |= sum_part(scores + row * vocabulary + begin, end - begin, largest + part, totals + part);
-        }
-    }
-    for (int64_t row = 0; row < rows && !failed; row++) {
-        double top = -INFINITY, total = 0;
-        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) top = largest[i] > top ? largest[i] : top;
-        for (int64_t i = row * PARTS; i < (row + 1) * PARTS; i++) total += totals[i] * exp(largest[i] - top);
-        draws[row].raw = scores[row * vocabulary + draws[row].token] - top - log(total);
-        failed |= !(isfinite(top) && isfinite(draws[row].warped));
-    }
-    return failed;
 }
 
 int fate_outputs(void) { return OUTPUTS; }

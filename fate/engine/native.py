@@ -34,6 +34,7 @@ _PATIENCE = 120  # seconds that a compiler may take
 _NEEDED = {"avx2", "fma", "f16c"}
 _PART = 1 << 26  # weights packed at once: the fp32 copies that packing takes are bounded by this
 _EXPONENTS = (-6, 14)  # of the largest weight, for which fp16 numbers are taken as they are
+_NO_MEMORY = 1  # says a pass
 _KINDS = ("float32", "float16", "int8")
 _ACTIVATIONS = {"silu": 0, "relu": 1, "gelu": 2, "gelu_new": 3, "gelu_fast": 3, "gelu_pytorch_tanh": 3}
 
@@ -135,7 +136,7 @@ class _Model(ctypes.Structure):
 class _Pass(ctypes.Structure):
     _fields_ = [
         *((name, c_int64) for name in ("rows", "length", "slots", "slot")),
-        *((name, c_void_p) for name in ("first", "places", "embedded", "trunk", "tails", "scores")),
+        *((name, c_void_p) for name in ("first", "places", "embedded", "trunk", "tails", "scores", "draws")),
     ]
 
 
@@ -148,7 +149,10 @@ class _Draw(ctypes.Structure):
 
 
 class NativeDraws:
-    """What ``warping.Warper`` does with a batch of rows, and a draw from it."""
+    """What ``warping.Warper`` does with a batch of rows, and a draw from it.
+
+    ``drawn`` has what was drawn last, see ``warping.Warper.draw``: None before that, and where nothing could be.
+    """
 
     def __init__(self, settings: Sequence[SamplerSettings]) -> None:
         self._library = library()
@@ -158,27 +162,35 @@ class NativeDraws:
             for s in settings
         )
         self._draws = (_Draw * len(settings))(*rows)
-        self._each, self._at = list(self._draws), ctypes.addressof(self._draws)
+        self._each = list(self._draws)
+        self.address = ctypes.addressof(self._draws)
         self._ramp = max(s.muse_damp_ramp_tokens for s in settings)
         self._steady = False  # whether the damps are those after the ramp
+        self.drawn: list[tuple[int, float, float]] | None = None
 
-    def __call__(
-        self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]
-    ) -> list[tuple[int, float, float]] | None:
-        """See ``warping.Warper.draw``; None where scores are not of its kind, or are no numbers."""
-        if not (_takes(scores) and (possible is scores or _takes(possible))):
-            return None
+    def __len__(self) -> int:
+        return len(self._each)
+
+    def at(self, t: int, uniforms: Sequence[float]) -> NativeDraws:
+        """Stand ready to draw at generated position ``t``."""
+        self.drawn = None
         for draw, uniform in zip(self._each, uniforms, strict=True):
             draw.uniform = uniform
         if t < self._ramp or not self._steady:
             for draw, settings in zip(self._each, self._settings, strict=True):
                 draw.damp = settings.damp_at(t)
             self._steady = t >= self._ramp
-        rows, vocabulary = scores.shape
-        at = scores.data_ptr(), possible.data_ptr()
-        if self._library.fate_draw(*at, rows, vocabulary, self._at, torch.get_num_threads()):
-            return None
-        return [(draw.token, draw.raw, draw.warped) for draw in self._each]
+        return self
+
+    def take(self, failed: int) -> None:
+        """Take what compiled code has drawn, unless it failed."""
+        self.drawn = None if failed else [(draw.token, draw.raw, draw.warped) for draw in self._each]
+
+    def draw(self, scores: torch.Tensor, possible: torch.Tensor) -> None:
+        """Draw, if scores are of its kind."""
+        if _takes(scores) and (possible is scores or _takes(possible)):
+            at = scores.data_ptr(), possible.data_ptr()
+            self.take(self._library.fate_draw(*at, *scores.shape, self.address, torch.get_num_threads()))
 
 
 def _takes(scores: torch.Tensor) -> bool:
@@ -316,6 +328,7 @@ class NativePass:
         tails: torch.Tensor,
         first: Sequence[int],
         slot: int,
+        draws: NativeDraws | None = None,
     ) -> torch.Tensor:
         """Scores (rows, vocabulary); leaves the keys and values of the new tokens in a slot of the tails.
 
@@ -324,6 +337,7 @@ class NativePass:
             places: of the new tokens in their texts.
             trunk: (layers, 2, kv_heads, context, head_dim), of which ``length`` tokens are in use.
             tails: (layers, 2, kv_heads, rows, slots, head_dim), of which each row uses ``first`` to ``slot``.
+            draws: what stands ready to draw from the scores of each row.
         """
         slots = tails.shape[4]
         if max(length, *places) >= self._model.context or slot >= slots:
@@ -333,8 +347,13 @@ class NativePass:
         scores = embedded.new_empty((rows, self._model.vocabulary))
         integers = (c_int64 * (2 * rows))(*first, *places)
         at = ctypes.addressof(integers)
-        pointers = (at, at + 8 * rows, *map(_at, (embedded, trunk, tails, scores)))
+        if draws is not None and len(draws) != rows:
+            raise IndexError(f"{len(draws)} draws from {rows} rows")
+        pointers = (at, at + 8 * rows, *map(_at, (embedded, trunk, tails, scores)), draws.address if draws else None)
         this = _Pass(rows, length, slots, slot, *pointers)
-        if self._library.fate_advance(self._model, this, torch.get_num_threads()):
+        failed = self._library.fate_advance(self._model, this, torch.get_num_threads())
+        if failed == _NO_MEMORY:
             raise MemoryError("no memory is left for a pass")
+        if draws is not None:
+            draws.take(failed)
         return scores

@@ -58,7 +58,7 @@ class TransformersDecoder:
         return scores, [cached]
 
     @torch.inference_mode()
-    def advance(self, tokens: Sequence[int]) -> torch.Tensor:
+    def advance(self, tokens: Sequence[int], draws: object = None) -> torch.Tensor:
         read, self._read = self._read, []
         scores = self._forward(torch.tensor(tokens, device=self.device).unsqueeze(1))
         for row, token in zip(read, tokens, strict=True):

@@ -45,6 +45,10 @@ class Warper:
         self._reach = self._top_k + self._muse_top_k
         self._native = native.NativeDraws(settings) if compiled and native.library() is not None else None
 
+    def at(self, t: int, uniforms: Sequence[float]) -> native.NativeDraws | None:
+        """What a decoder may take along to ``draw`` at once, in compiled code, from all scores; see ``draw``."""
+        return None if self._native is None else self._native.at(t, uniforms)
+
     def draw(
         self, scores: torch.Tensor, possible: torch.Tensor, t: int, uniforms: Sequence[float]
     ) -> list[tuple[int, float, float]]:
@@ -57,8 +61,10 @@ class Warper:
 
         Returns each token with its log-probability by the model, and in the distribution that it was drawn from.
         """
-        if self._native is not None and (drawn := self._native(scores, possible, t, uniforms)) is not None:
-            return drawn
+        if (draws := self.at(t, uniforms)) is not None:
+            draws.draw(scores, possible)
+            if draws.drawn is not None:
+                return draws.drawn
         logprobs, ranked = self(possible, t)
         columns = inverse_cdf(logprobs, torch.tensor(uniforms, dtype=torch.float64))
         tokens = ranked.gather(-1, columns)

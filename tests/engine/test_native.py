@@ -2,13 +2,15 @@
 
 import shutil
 import subprocess
+from random import Random
 
 import pytest
 import torch
 
-from fate.core.sampling import SamplerSettings
+from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import load, memory, native
 from fate.engine.kernels import linear
+from fate.engine.warping import Warper
 from fate.paths import storyteller
 
 pytestmark = pytest.mark.skipif(native._compiler() is None, reason="nothing can be compiled here")
@@ -167,6 +169,42 @@ def test_what_is_compiled_for_older_processors_computes_the_same(fresh, monkeypa
     older = products_and_scores(precision)
     monkeypatch.setattr(native, "library", lambda: None)
     torch.testing.assert_close(older, products_and_scores(precision), rtol=0, atol=near)
+
+
+@compiled
+def test_what_is_compiled_for_older_processors_draws_the_same(fresh, monkeypatch):
+    monkeypatch.setattr(native, "_FLAGS", [flag.replace("native", "haswell") for flag in FLAGS])
+    rng = torch.Generator().manual_seed(0)
+    for case in range(40):
+        warper = Warper(SettingsRanges().draw(Random(case), 3))
+        scores = 3 * torch.randn(3, 130 + 211 * case, generator=rng)
+        assert warper._native is not None
+        compiled = warper.draw(scores, scores, case, (0.1, 0.5, 0.9))
+        warper._native = None
+        for found, expected in zip(compiled, warper.draw(scores, scores, case, (0.1, 0.5, 0.9)), strict=True):
+            assert found == pytest.approx(expected, abs=1e-4)
+
+
+@compiled
+def test_what_a_pass_draws_at_once_is_what_is_drawn_from_its_scores():
+    decoder, warper = load(str(storyteller())).decoder, Warper(SettingsRanges().draw(Random(0), 3))
+    decoder.begin([tuple(range(1, 60))], 3, 20)
+    for t in range(20):
+        uniforms = [Random(t + row).random() for row in range(3)]
+        draws = warper.at(t, uniforms)
+        scores = decoder.advance([t + 5, t + 6, t + 7], draws)
+        at_once = draws.drawn
+        assert at_once == warper.draw(scores, scores, t, uniforms)
+
+
+@compiled
+def test_a_pass_whose_scores_are_no_numbers_draws_nothing():
+    decoder = load(str(storyteller())).decoder
+    decoder.begin([tuple(range(1, 60))], 1, 20)
+    decoder._weights.final_norm.weight.fill_(torch.nan)
+    draws = Warper([SamplerSettings()]).at(0, [0.5])
+    assert decoder.advance([5], draws).isnan().all()
+    assert draws.drawn is None
 
 
 @pytest.mark.parametrize("processor", ["haswell", "alderlake", "icelake-server"])

@@ -167,5 +167,6 @@ def test_scores_that_are_no_numbers_are_not_drawn_from_by_compiled_code():
     for at in (3, 49):
         scores = torch.zeros(1, 50)
         scores[0, at] = torch.nan
-        if (draws := Warper([SamplerSettings()])._native) is not None:
-            assert draws(scores, scores, 0, [0.5]) is None
+        if (draws := Warper([SamplerSettings()]).at(0, [0.5])) is not None:
+            draws.draw(scores, scores)
+            assert draws.drawn is None
