@@ -1,8 +1,9 @@
 """What writing ahead saves a reader, and what it costs: ``python benchmarks/look_ahead.py [SHAPE …]``.
 
 A story is played with a real database: candidates come, are read for so many seconds, one is chosen. The wait is
-the time from the choice to the next three candidates, complete and on disk. ``storyteller`` is the embedded model;
-other shapes have random weights in 16 bit. Run it alone on the machine; the table goes to the terminal and, with
+the time from the choice to the next three candidates, complete and on disk. ``storyteller`` is the embedded model,
+``transformers`` the same through transformers' own forward, as models of other families run; other shapes have random
+weights in 16 bit. Run it alone on the machine; the table goes to the terminal and, with
 all figures, into ``look_ahead.json`` beside this file.
 """
 
@@ -27,6 +28,7 @@ from fate.core.sampling import SettingsRanges
 from fate.engine import Engine, load
 from fate.engine.families import describe
 from fate.engine.lean import LeanDecoder
+from fate.engine.reference import TransformersDecoder
 from fate.openings import openings
 from fate.paths import storyteller
 from fate.playthrough import Playthrough
@@ -51,8 +53,11 @@ class Counting:
 
 
 def engine_of(shape: str) -> Engine:
-    if shape == "storyteller":
-        return load(str(storyteller()))
+    if shape in ("storyteller", "transformers"):
+        engine = load(str(storyteller()))
+        if shape == "transformers":
+            engine.decoder = TransformersDecoder(model_of("storyteller"))
+        return engine
     model = model_of(shape)
     decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), "float16", context=1024)
     info = ModelInfo("bench", "bench", shape, "", "", "float16", "cpu", torch.get_num_threads(), "{}")
@@ -100,7 +105,9 @@ def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shapes", nargs="*", default=["storyteller", "bloom-560m"], help=", ".join(SHAPES))
+    parser.add_argument(
+        "shapes", nargs="*", default=["storyteller", "bloom-560m"], help=", ".join([*SHAPES, "transformers"])
+    )
     parser.add_argument("--choices", type=int, default=20)
     parser.add_argument("--reading", type=float, action="append", help="seconds (default: 2 and 6)")
     arguments = parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -98,7 +99,7 @@ class Playthrough:
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
         self._ahead: dict[str, tuple[_Plan, Generation]] = {}  # by the candidate that they would follow
-        self._written = ""  # the choice that was written last, whose texts the engine has read
+        self._stands_at = ""  # the choice whose prompt the engine has read last, as it does to write one
 
     def equip(self, engine: Engine, policy: UniformPolicy, annotator: str) -> None:
         """Go on with others: the annotator at once, engine and policy from the next new candidates on."""
@@ -114,6 +115,7 @@ class Playthrough:
         path, back = self.path, self._back
         if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
+            self._stand_at(waiting)
             return
         if self._equipment != (self.engine, self.policy):
             self.engine, self.policy = self._equipment
@@ -151,35 +153,40 @@ class Playthrough:
                 revealed=choice_id in self.revealed,
             )
             self.store.add_choice(choice)
-        self._written = choice_id
+        self._stands_at = choice_id
         yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
 
-    def look_ahead(self, choice: Choice, stop: Callable[[], bool]) -> None:
+    def look_ahead(
+        self, choice: Choice, stop: Callable[[], bool], pointed_at: Callable[[], int | None] = lambda: None
+    ) -> None:
         """Write what would be offered after each candidate of a choice, until it is written or ``stop`` says so.
 
-        The next ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten, and none
-        of it is kept before it is offered. Does nothing where the model takes one prompt only, where the story is
-        about to lose its beginning, or where the choice was written earlier: texts that have to be read anew side by
-        side would differ in their last bits from one that is read alone.
+        It is written after all of them at once or, where the model takes one prompt only, after the likeliest first:
+        that is the one whose place the reader has ``pointed_at``, or whose place was chosen most often so far. The next
+        ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten, and none of it is kept
+        before it is offered. Does nothing where the story is about to lose its beginning, or where the choice was not
+        the last that was offered.
         """
-        if choice.id != self._written:
-            return
-        open_ended = [c for c in choice.candidates if c.written.finish_reason != "eos"]
-        prompts = [choice.prompt_ids + c.written.kept_ids for c in open_ended]
-        plans = [self._plan(c.written.seed, ids) for c, ids in zip(open_ended, prompts, strict=True)]
-        if not (
-            plans
-            and self.engine.several
-            and choice.model.id == self.engine.info.id
-            and all(plan.prompt_ids == ids for plan, ids in zip(plans, prompts, strict=True))
+        left = [c for c in choice.candidates if c.written.finish_reason != "eos"]
+        plans = {c.id: self._plan(c.written.seed, choice.prompt_ids + c.written.kept_ids) for c in left}
+        if self._stands_at != choice.id or not all(
+            plans[c.id].prompt_ids == choice.prompt_ids + c.written.kept_ids for c in left
         ):
             return
-        batch = self.engine.generate_each(prompts, [plan.settings for plan in plans], [plan.seeds for plan in plans])
-        self._ahead = {
-            c.id: (plan, generation) for c, plan, generation in zip(open_ended, plans, batch.generations, strict=True)
-        }
-        while not (batch.done or stop()):
-            batch.step()
+        chosen = self.store.chosen_at()
+        self._ahead = {}
+        while left and not stop():
+            here = pointed_at()
+            left.sort(key=lambda c: (c.position != here, -chosen[c.position]))
+            now, left = (left, []) if self.engine.several else (left[:1], left[1:])
+            each = [plans[c.id] for c in now]
+            batch = self.engine.generate_each(
+                [plan.prompt_ids for plan in each], [plan.settings for plan in each], [plan.seeds for plan in each]
+            )
+            for c, plan, generation in zip(now, each, batch.generations, strict=True):
+                self._ahead[c.id] = plan, generation
+            while not (batch.done or stop()):
+                batch.step()
 
     def reveal(self, choice_id: str) -> None:
         """Note, before it happens, that the reader sees how a choice is sampled; what they say of it is not blind."""
@@ -319,13 +326,25 @@ class Playthrough:
         tip = next((c for c in before.candidates if c.id == path.tip_id), None) if before else None
         origin = tip.written.seed if tip else path.text
         ahead, self._ahead = self._ahead, {}
-        if tip and tip.id in ahead and not self._offered[origin] and ahead[tip.id][1].goes_on:
+        self._stands_at = ""
+        if tip and tip.id in ahead and ahead[tip.id][1].goes_on:
             plan, generation = ahead[tip.id]
         else:
             plan = self._plan(origin, self._ids(path, before, tip))
             generation = self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds)
         self._offered[origin] += 1
         return plan, generation
+
+    def _stand_at(self, choice: Choice) -> None:
+        """Have the prompt of a choice that was written earlier read, as when it was written.
+
+        Texts that go on from there are computed in the same way after that, together or alone, to the last bit.
+        """
+        fits = choice.model.id == self.engine.info.id and len(choice.prompt_ids) < self.engine.context
+        if fits and choice.id != self._stands_at:
+            with suppress(Exception):  # a model can fail in any way; what is to go on from here will say so
+                self.engine.read(choice.prompt_ids)
+                self._stands_at = choice.id
 
     def _plan(self, origin: int | str, ids: tuple[int, ...]) -> _Plan:
         """What is to be offered after a text, which is known by the seed of its last candidate, or by itself."""

@@ -31,6 +31,20 @@ def engines(tiny_folders):
     return {family: load(str(folder)) for family, folder in tiny_folders.items()}
 
 
+@pytest.fixture(scope="session")
+def transformers_engine(engines, tiny_folders):
+    """An engine that runs through transformers' own forward pass."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from fate.engine import Engine
+    from fate.engine.reference import TransformersDecoder
+
+    lean = engines["gpt2"]
+    model = AutoModelForCausalLM.from_pretrained(tiny_folders["gpt2"], dtype=torch.float32).eval()
+    return Engine(TransformersDecoder(model), lean.tokenizer, lean.info, lean.context, lean.eos_ids)
+
+
 @pytest.fixture(autouse=True)
 def fate_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the reader's own data or settings."""

@@ -41,6 +41,9 @@ class FakeEngine:
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
 
+    def read(self, prompt_ids) -> None:
+        pass
+
     def generate_each(self, prompts, settings, seeds) -> FakeBatch:
         return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])
 

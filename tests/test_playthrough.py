@@ -356,15 +356,20 @@ def ahead(playthrough, choice, tokens=10**6):
     playthrough.look_ahead(choice, lambda: next(left, None) is None)
 
 
-@pytest.mark.parametrize("tokens", [0, 7, 10**6])
-def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engines, tokens):
+@pytest.fixture(params=["lean", "transformers"])
+def engine(request, engines, transformers_engine):
+    return engines["llama"] if request.param == "lean" else transformers_engine
+
+
+@pytest.mark.parametrize("tokens", [0, 7, 40, 10**6])
+def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engine, tokens):
     def written(name, looking):
         store = Store(tmp_path / f"{name}.db")
-        playthrough, rows = playing(store, engines["llama"]), []
-        engines["llama"].decoder.forget()
-        for position in (0, 2, 1):
+        playthrough, rows = playing(store, engine), []
+        engine.decoder.forget()
+        for position in (0, 2, 1, 1):
             choice = offered(playthrough)
-            rows.append([(c.slot, c.written.settings, c.written.seed, c.written.output_ids) for c in choice.candidates])
+            rows.append([(c.slot, c.written.settings, c.written.seed, c.written.logprobs) for c in choice.candidates])
             if looking:
                 ahead(playthrough, choice, tokens)
             playthrough.choose(choice, choice.candidates[position], 5)
@@ -398,21 +403,94 @@ def test_after_a_reroll_what_was_written_ahead_is_forgotten(store):
     assert {c.written.seed for c in first.candidates}.isdisjoint(c.written.seed for c in second.candidates)
 
 
-def test_nothing_is_written_ahead_of_a_choice_whose_texts_the_engine_would_have_to_read_anew(store):
+@pytest.mark.parametrize("again", ["restart", "undo", "undo while writing", "undo twice", "reroll"])
+def test_what_follows_a_choice_that_is_offered_again_was_written_ahead_and_does_not_depend_on_it(
+    tmp_path, engine, again
+):
+    def followed(name, looking):
+        store, rng = Store(tmp_path / f"{name}.db"), Random(7)
+        story = store.new_story(OPENING)
+        playthrough = playing(store, engine, 7, story)
+        engine.decoder.forget()
+
+        def next_choice():
+            choice = offered(playthrough)
+            if looking:
+                ahead(playthrough, choice, rng.randrange(60))
+            return choice
+
+        for _ in range(3):
+            choice = next_choice()
+            playthrough.choose(choice, choice.candidates[0], 5)
+        if again == "undo while writing":
+            offers = playthrough.offer()
+            next(offers)
+            offers.close()
+        else:
+            choice = next_choice()
+        if again == "restart":
+            engine.decoder.forget()
+            playthrough = playing(store, engine, 7, story)
+        else:
+            playthrough.undo()
+            if again == "undo twice":
+                next_choice()
+                playthrough.undo()
+        choice = offered(playthrough)
+        if looking:
+            ahead(playthrough, choice)
+        if again == "reroll":
+            playthrough.reroll(choice, 5)
+        else:
+            playthrough.choose(choice, choice.candidates[2], 5)
+        offers = list(playthrough.offer())
+        assert len(offers) == 1 or not looking or again == "reroll"
+        store.close()
+        return [(c.written.settings, c.written.output_ids, c.written.logprobs) for c in offers[-1].choice.candidates]
+
+    assert followed("with", True) == followed("without", False)
+
+
+def test_a_choice_is_offered_again_by_a_model_that_cannot_read_it_any_more(store, monkeypatch):
     story, engine = store.new_story(OPENING), FakeEngine(several=True)
     first = offered(playing(store, story=story))
+
+    def fails(prompt_ids):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "read", fails)
     again = playing(store, engine, story=story)
     assert offered(again).id == first.id
     ahead(again, first)
     assert engine.prompts == []
 
 
-def test_nothing_is_written_ahead_of_an_ended_story_or_by_a_model_that_cannot(store):
+def test_a_model_that_takes_one_prompt_writes_on_after_the_likeliest_first(store):
+    engine = FakeEngine()
+    playthrough = playing(store, engine)
+    for position in (1, 1, 2):
+        choice = offered(playthrough)
+        playthrough.choose(choice, choice.candidates[position], 5)
+    choice = offered(playthrough)
+
+    def places():
+        after = {choice.prompt_ids + c.written.kept_ids: c.position for c in choice.candidates}
+        return [after[prompt] for prompt in engine.prompts]
+
+    engine.prompts.clear()
+    ahead(playthrough, choice)
+    assert places() == [1, 2, 0]  # as often as they were chosen
+    engine.prompts.clear()
+    playthrough.look_ahead(choice, lambda: False, pointed_at=lambda: 0)
+    assert places() == [0, 1, 2]
+    playthrough.choose(choice, choice.candidates[2], 5)
+    written = len(engine.prompts)
+    assert len(list(playthrough.offer())) == 1
+    assert len(engine.prompts) == written
+
+
+def test_nothing_is_written_ahead_of_an_ended_story(store):
     ended = FakeEngine(several=True, reasons=("eos", "eos", "eos"))
     playthrough = playing(store, ended)
     ahead(playthrough, offered(playthrough))
     assert len(ended.prompts) == 1
-    single = FakeEngine()
-    playthrough = playing(store, single)
-    ahead(playthrough, offered(playthrough))
-    assert len(single.prompts) == 1

@@ -12,8 +12,11 @@ https://kellerjordan.github.io/posts/muon/), the embedding and the norms with Ad
 rate is flat and falls linearly to zero at the end (Hägele et al., 2024, arXiv:2405.18392), so that a
 run can be lengthened from a checkpoint that has not begun to fall. What is written is a running mean of
 the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
-seen so far, writes the model as it is. A run that goes on from a finished model (``--start``) writes the mean of
-the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903).
+seen so far, writes the model as it is.
+
+The recipe is several runs, ``RUNS``. One that goes on from a finished model writes a mean of the weights before and
+after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). ``--set`` and ``--start`` are for
+a single run of one's own.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +63,16 @@ WEIGHTS = {
     "fables_apache": 0.5,
 }
 
+# What is other than in ``Recipe`` in each of the runs that make the storyteller, each from the model before.
+RUNS = (
+    (),
+    ("tokens=15564800", "warmup=50", "decay=1", "tinystories=6", "tinystories_more=6", "llama_stories=1.5"),
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result, apart from the corpus."""
+    """Everything that decides the result of a run, apart from the corpus and the weights that it begins with."""
 
     vocabulary: int = 8_192
     hidden: int = 320
@@ -82,8 +91,9 @@ class Recipe:
     lr_adamw: float = 0.003
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
-    kept: float = 0.5  # with --start: the share of those weights in what is written
+    kept: float = 0.5  # the share of the weights that it began with in what is written, if they were a model's
     seed: int = 0
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)  # of the sources
 
     @property
     def steps(self) -> int:
@@ -150,7 +160,9 @@ def encode(corpus: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) -> 
     return tokens
 
 
-def epoch_rows(tokens: dict[str, list[np.ndarray]], context: int, seed: int) -> np.ndarray:
+def epoch_rows(
+    tokens: dict[str, list[np.ndarray]], weights: Mapping[str, float], context: int, seed: int
+) -> np.ndarray:
     """One pass over the weighted stories as shuffled rows, shape (n, context + 1).
 
     Stories follow one another, each after its ``END``. A row that does not start with ``END`` starts
@@ -159,7 +171,7 @@ def epoch_rows(tokens: dict[str, list[np.ndarray]], context: int, seed: int) -> 
     rng = np.random.default_rng(seed)
     picked: list[np.ndarray] = []
     for name, stories in tokens.items():
-        weight = WEIGHTS.get(name, 1.0)
+        weight = weights.get(name, 1.0)
         whole, rest = int(weight), weight % 1
         picked += stories * whole
         picked += [stories[i] for i in rng.permutation(len(stories))[: round(len(stories) * rest)]]
@@ -171,7 +183,7 @@ def epoch_rows(tokens: dict[str, list[np.ndarray]], context: int, seed: int) -> 
 
 def batches(recipe: Recipe, tokens: dict[str, list[np.ndarray]], step: int) -> Iterator[np.ndarray]:
     """What each step from ``step`` on learns from: rows of that step's context, and one token more."""
-    size = sum(round(WEIGHTS.get(name, 1.0) * sum(map(len, stories))) for name, stories in tokens.items())
+    size = sum(round(recipe.weights.get(name, 1.0) * sum(map(len, stories))) for name, stories in tokens.items())
     per_epoch = (size - recipe.context) // recipe.batch
     if per_epoch < 1:
         raise SystemExit(f"The corpus is too small: one step takes {recipe.batch:,} tokens.")
@@ -179,7 +191,7 @@ def batches(recipe: Recipe, tokens: dict[str, list[np.ndarray]], step: int) -> I
     while True:
         (epoch, at), context = divmod(step, per_epoch), recipe.context_at(step)
         if drawn != (epoch, context):
-            drawn, rows = (epoch, context), epoch_rows(tokens, context, recipe.seed + epoch)
+            drawn, rows = (epoch, context), epoch_rows(tokens, recipe.weights, context, recipe.seed + epoch)
         count = recipe.batch // context
         yield rows[at * count : (at + 1) * count]
         step += 1
@@ -341,21 +353,57 @@ def evaluate(folder: str, text: Path) -> float:
     return bits_per_byte(model, tokenizer, read_stories(text), context)
 
 
-def recipe_with(changes: list[str], parser: argparse.ArgumentParser) -> Recipe:
+def recipe_with(changes: Sequence[str], parser: argparse.ArgumentParser) -> Recipe:
     """The recipe with other values: of its fields, or of the weight of a source."""
     values: dict[str, Any] = {}
+    weights = dict(WEIGHTS)
     for change in changes:
         name, _, value = change.partition("=")
         try:
             if name in WEIGHTS:
-                WEIGHTS[name] = float(value)
+                weights[name] = float(value)
             else:
                 values[name] = type(getattr(Recipe, name))(value)
         except (AttributeError, ValueError):
             parser.error(
-                f"--set {change}: give a number to one of {', '.join([*Recipe.__dataclass_fields__, *WEIGHTS])}"
+                f"--set {change}: give a number to one of "
+                f"{', '.join([*(f.name for f in fields(Recipe) if f.name != 'weights'), *WEIGHTS])}"
             )
-    return Recipe(**values)
+    return Recipe(**values, weights=weights)
+
+
+def run(
+    recipe: Recipe, corpus: dict[str, list[str]], start: Path | None, work: Path, out: Path, compiled: bool
+) -> None:
+    """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out."""
+    work.mkdir(parents=True, exist_ok=True)
+    if (work / "tokenizer.json").exists():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
+    elif start:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
+    else:
+        tokenizer = train_tokenizer(corpus, recipe.vocabulary)
+    tokenizer.save_pretrained(work)
+    model = new_model(recipe, tokenizer, start)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    seconds = train(recipe, model, encode(corpus, tokenizer), work, compiled)
+    if start:
+        with torch.no_grad():
+            for name, weights in model.named_parameters():
+                weights.lerp_(before[name].to(weights.device), recipe.kept)
+
+    model = model.eval().to(torch.float16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    model = model.float()
+    result = {
+        name: round(bits_per_byte(model, tokenizer, [s for s in stories if held_out(s)], recipe.context), 4)
+        for name, stories in corpus.items()
+    }
+    print(json.dumps({"tokens": recipe.tokens, "minutes": round(seconds / 60), "bits_per_byte": result}, indent=2))
 
 
 def main() -> None:
@@ -369,7 +417,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value in the recipe, or a source's weight",
+        help="one run only, with another value in the recipe, or another weight of a source",
     )
     parser.add_argument("--no-compile", action="store_true", help="run eagerly, without torch.compile")
     parser.add_argument("--evaluate", nargs=2, metavar=("FOLDER", "TEXT"), help="print a model's bits per byte")
@@ -381,36 +429,13 @@ def main() -> None:
     if arguments.corpus is None:
         parser.error("give the folder of the story text, or --evaluate FOLDER TEXT")
 
-    recipe, work = recipe_with(arguments.set, parser), arguments.work
-    work.mkdir(parents=True, exist_ok=True)
-    corpus = read_corpus(arguments.corpus)
-    if (work / "tokenizer.json").exists():
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
-    elif arguments.start:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.start)
-    else:
-        tokenizer = train_tokenizer(corpus, recipe.vocabulary)
-    tokenizer.save_pretrained(work)
-    model = new_model(recipe, tokenizer, arguments.start)
-    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
-    seconds = train(recipe, model, encode(corpus, tokenizer), work, not arguments.no_compile)
-    if arguments.start:
-        with torch.no_grad():
-            for name, weights in model.named_parameters():
-                weights.lerp_(before[name].to(weights.device), recipe.kept)
-
-    model = model.eval().to(torch.float16)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    model.save_pretrained(arguments.out)
-    tokenizer.save_pretrained(arguments.out)
-    model = model.float()
-    result = {
-        name: round(bits_per_byte(model, tokenizer, [s for s in stories if held_out(s)], recipe.context), 4)
-        for name, stories in corpus.items()
-    }
-    print(json.dumps({"tokens": recipe.tokens, "minutes": round(seconds / 60), "bits_per_byte": result}, indent=2))
+    corpus, start = read_corpus(arguments.corpus), arguments.start
+    runs = [arguments.set] if arguments.set or start else RUNS
+    for number, recipe in enumerate([recipe_with(changes, parser) for changes in runs], 1):
+        work = arguments.work / str(number) if len(runs) > 1 else arguments.work
+        out = arguments.out if number == len(runs) else work / "model"
+        run(recipe, corpus, start, work, out, not arguments.no_compile)
+        start = out
 
 
 if __name__ == "__main__":

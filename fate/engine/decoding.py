@@ -101,6 +101,12 @@ class Engine:
         """The text of token ids, without special tokens; exactly as generated, no space tidied."""
         return decode(self.tokenizer, ids)
 
+    def read(self, prompt_ids: Sequence[int]) -> None:
+        """Read a prompt, and write nothing after it. Raises ValueError where it is empty or fills the context."""
+        self._check(prompt_ids, room=1)
+        self.writing = None
+        self.decoder.begin([tuple(prompt_ids)], 1, 1)
+
     def generate(
         self, prompt_ids: Sequence[int], settings: Sequence[SamplerSettings], seeds: Sequence[int]
     ) -> Generation:
@@ -122,12 +128,15 @@ class Engine:
         """
         longest = max(s.max_new_tokens for each in settings for s in each)
         for prompt in prompts:
-            if not 0 < len(prompt) <= self.context - longest:
-                raise ValueError(
-                    f"the prompt must have between 1 and {self.context - longest} tokens "
-                    f"(context {self.context}, {longest} to write), not {len(prompt)}"
-                )
+            self._check(prompt, longest)
         return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds)
+
+    def _check(self, prompt_ids: Sequence[int], room: int) -> None:
+        if not 0 < len(prompt_ids) <= self.context - room:
+            raise ValueError(
+                f"the prompt must have between 1 and {self.context - room} tokens "
+                f"(context {self.context}, {room} to write), not {len(prompt_ids)}"
+            )
 
 
 class Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import transformers
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from fate.core.story import common_prefix
+
+_BLOCK = 64  # tokens that are read in one pass: many enough to keep a processor busy
 
 
 def read_model(folder: Path, dtype: torch.dtype, *, pickle: bool) -> tuple[Any, list[str]]:
@@ -33,6 +36,10 @@ def read_model(folder: Path, dtype: torch.dtype, *, pickle: bool) -> tuple[Any, 
 class TransformersDecoder:
     """Scores of the next token for several rows after one prompt; see ``decoding.Decoder``.
 
+    A prompt is read in blocks that begin at the same places whatever was read before, and what is kept of it is whole
+    blocks. So its scores are the same, to the last bit, whenever it is read. A model whose cache cannot be cut reads
+    each prompt anew, in one pass.
+
     Args:
         model: a transformers causal LM in evaluation mode.
     """
@@ -43,52 +50,58 @@ class TransformersDecoder:
         self.model = model
         self.device: torch.device = model.device
         self.forget()
+        self._in_blocks = all(getattr(layer, "is_croppable", False) for layer in self._blocks.layers)
 
     def forget(self) -> None:
-        self._cache: Any = None
-        self._read: list[list[int]] = []  # for each row of the cache, the tokens in it
+        self._blocks = DynamicCache(config=self.model.config)
+        self._read: list[int] = []  # the tokens in them
+        self._cache: Any = None  # all that each row has read
+        self._rows = 0
 
     @torch.inference_mode()
     def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
         (prompt,) = prompts
-        cached = self._keep_common(prompt)
-        scores = self._forward(torch.tensor([prompt[cached:]], device=self.device))
-        self._cache.batch_repeat_interleave(rows)
-        self._read = [list(prompt) for _ in range(rows)]
+        self._cache = None
+        self._keep_common(prompt)
+        cached = len(self._read)
+        # The last token is in no block: its scores are wanted.
+        whole = (len(prompt) - 1) // _BLOCK * _BLOCK if self._in_blocks else 0
+        for begin in range(cached, whole, _BLOCK):
+            block, self._read = prompt[begin : begin + _BLOCK], []  # whatever fails, nothing is taken for read
+            self._forward(self._blocks, [block])
+            self._read = list(prompt[: begin + _BLOCK])
+        cache = copy.deepcopy(self._blocks)
+        scores = self._forward(cache, [prompt[whole:]])
+        cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.device))
+        self._cache, self._rows = cache, rows
         return scores, [cached]
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int], draws: object = None) -> torch.Tensor:
-        read, self._read = self._read, []
-        scores = self._forward(torch.tensor(tokens, device=self.device).unsqueeze(1))
-        for row, token in zip(read, tokens, strict=True):
-            row.append(token)
-        self._read = read
-        return scores
+        return self._forward(self._cache, [[token] for token in tokens])
 
     @torch.inference_mode()
     def keep(self, rows: slice) -> None:
-        self._cache.batch_select_indices(torch.arange(len(self._read), device=self.device)[rows])
-        self._read = self._read[rows]
+        kept = torch.arange(self._rows, device=self.device)[rows]
+        self._cache.reorder_cache(kept)
+        self._rows = len(kept)
 
-    def _forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        out = self.model(input_ids=tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+    def _forward(self, cache: DynamicCache, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        ids = torch.tensor(tokens, device=self.device)
+        out = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         scores: torch.Tensor = out.logits[:, -1].float()
         return scores
 
-    def _keep_common(self, prompt_ids: tuple[int, ...]) -> int:
-        """Cut the cache to the one row that shares the longest beginning with the prompt."""
-        # The prompt's last token is always read again: its scores are what the first tokens come from.
-        common, row = max(
-            ((common_prefix(read, prompt_ids[:-1]), row) for row, read in enumerate(self._read)), default=(0, 0)
-        )
-        read, self._read = self._read, []  # whatever fails from here on, no row is taken for read
-        if common and all(_can_be_cut(layer, len(read[row])) for layer in self._cache.layers):
-            self._cache.batch_select_indices(torch.tensor([row], device=self.device))
-            self._cache.crop(common - len(read[row]))
-            return common
-        self._cache = DynamicCache(config=self.model.config)
-        return 0
+    def _keep_common(self, prompt: tuple[int, ...]) -> None:
+        """Cut the blocks to those that the prompt begins with."""
+        length, common = len(self._read), common_prefix(self._read, prompt[:-1]) // _BLOCK * _BLOCK
+        if common == length:
+            return
+        if common and all(_can_be_cut(layer, length) for layer in self._blocks.layers):
+            self._blocks.crop(common - length)
+            del self._read[common:]
+        else:
+            self.forget()
 
 
 def _can_be_cut(layer: Any, length: int) -> bool:

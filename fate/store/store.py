@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -328,6 +329,17 @@ class Store:
                 raise
         self._latest = self._latest_time()
         return merged
+
+    def chosen_at(self) -> Counter[int]:
+        """How often a candidate was chosen at each place on the screen, undone or not."""
+        return Counter(
+            dict(
+                self.query(
+                    "SELECT c.position, count(*) FROM decision d JOIN candidate c ON c.id = d.candidate_id "
+                    "WHERE d.kind = 'chosen' AND c.position IS NOT NULL GROUP BY c.position"
+                )
+            )
+        )
 
     def query(self, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a SELECT on the tables that docs/dataset.md describes."""

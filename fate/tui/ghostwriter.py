@@ -33,9 +33,18 @@ class Ghostwriter:
         self._screen.workers.cancel_group(self._screen, "offer")
         self._screen.run_worker(partial(self._write, playthrough, turn), thread=True, group="offer")
 
-    def write_ahead(self, playthrough: Playthrough, choice: Choice, is_read: Callable[[], bool]) -> None:
-        """Write what may follow each candidate of a choice, while ``is_read``, asked from a thread, says so."""
-        work = partial(self._write_ahead, playthrough, choice, is_read)
+    def write_ahead(
+        self,
+        playthrough: Playthrough,
+        choice: Choice,
+        is_read: Callable[[], bool],
+        pointed_at: Callable[[], int | None],
+    ) -> None:
+        """Write what may follow each candidate of a choice, while it ``is_read``; see ``Playthrough.look_ahead``.
+
+        Both are asked from a thread.
+        """
+        work = partial(self._write_ahead, playthrough, choice, is_read, pointed_at)
         self._screen.run_worker(work, thread=True, group="ahead", exclusive=True)
 
     def _write(self, playthrough: Playthrough, turn: Turn) -> None:
@@ -50,7 +59,13 @@ class Ghostwriter:
         except Exception as error:  # a model can fail in any way; the story stands and can be gone on with
             tell(OfferFailed(turn.number, f"No candidates could be written: {error!r}."))
 
-    def _write_ahead(self, playthrough: Playthrough, choice: Choice, is_read: Callable[[], bool]) -> None:
+    def _write_ahead(
+        self,
+        playthrough: Playthrough,
+        choice: Choice,
+        is_read: Callable[[], bool],
+        pointed_at: Callable[[], int | None],
+    ) -> None:
         worker = get_current_worker()
 
         def stop() -> bool:
@@ -59,6 +74,6 @@ class Ghostwriter:
         try:
             with self._screen.app.engine_in_use:
                 if not stop():
-                    playthrough.look_ahead(choice, stop)
+                    playthrough.look_ahead(choice, stop, pointed_at)
         except Exception as error:  # nobody has asked for it yet; the next offer says it if it still is so
             self._screen.log.warning(f"nothing could be written ahead: {error!r}")

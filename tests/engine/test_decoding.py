@@ -6,8 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM
 
 from fate.core.sampling import SamplerSettings, SettingsRanges
-from fate.engine import Engine, load
-from fate.engine.reference import TransformersDecoder
+from fate.engine import load
 from fate.engine.warping import Warper, inverse_cdf
 from tests.tiny_models import CONTEXT, FAMILIES, VOCABULARY, save_tiny_model
 
@@ -36,14 +35,6 @@ def family(request):
 def engine(family, engines):
     forget(engines[family])
     return engines[family]
-
-
-@pytest.fixture
-def plain(engines, tiny_folders):
-    """The engine of a family that runs through transformers' forward."""
-    old = engines["gpt2"]
-    model = AutoModelForCausalLM.from_pretrained(tiny_folders["gpt2"], dtype=torch.float32).eval()
-    return Engine(TransformersDecoder(model), old.tokenizer, old.info, old.context, old.eos_ids)
 
 
 def test_a_row_is_what_the_model_the_settings_and_the_seed_say(engine, family, tiny_folders):
@@ -243,7 +234,7 @@ def test_a_row_does_not_end_before_it_has_begun(engine, monkeypatch):
         return sure(scores), cached
 
     monkeypatch.setattr(decoder, "begin", begin_sure)
-    monkeypatch.setattr(decoder, "advance", lambda tokens: sure(advance(tokens)))
+    monkeypatch.setattr(decoder, "advance", lambda tokens, draws=None: sure(advance(tokens)))
     for row in write(engine, engine.encode(OPENING)).rows:
         assert row.output_ids[0] != end == row.output_ids[1]
         assert row.finish_reason == "eos"

@@ -252,7 +252,7 @@ def other_model(folder, tiny_folders, model):
     return folder
 
 
-def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path):
+def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path, monkeypatch):
     ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     gpt = transformers.OpenAIGPTConfig(vocab_size=VOCABULARY, n_positions=256, n_embd=32, n_layer=2, n_head=4, **ids)
     gpt_folder = other_model(tmp_path / "gpt", tiny_folders, transformers.OpenAIGPTLMHeadModel(gpt))
@@ -261,7 +261,13 @@ def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path)
         vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, max_position_embeddings=256, **ids
     )
     mamba_folder = other_model(tmp_path / "mamba", tiny_folders, transformers.MambaForCausalLM(mamba))
-    assert "cannot go on from a text" in sentence(mamba_folder)
+    assert "other scores when it goes on" in sentence(mamba_folder)
+
+    def fails(*_):
+        raise IndexError("no such layer")
+
+    monkeypatch.setattr(transformers.DynamicCache, "reorder_cache", fails)
+    assert "cannot go on from a text that it has read (IndexError('no such layer'))" in sentence(gpt_folder)
 
 
 def test_weights_that_are_no_numbers_are_told(tiny_folders, tmp_path):

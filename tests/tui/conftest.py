@@ -18,12 +18,12 @@ def short_grace(monkeypatch):
 
 
 @pytest.fixture
-def game(store):
-    """A function that makes an app, by default one that begins a story at once."""
+def game(store, monkeypatch):
+    """A function that makes an app, by default one that begins a story at once and writes nothing ahead."""
 
     def make(engine=None, opening=OPENING, begin=True, loaded=True, **settings):
-        return FateApp(
-            Config(**settings), store, begin=begin, opening=opening, engine=(engine or FakeEngine()) if loaded else None
-        )
+        engine = (engine or FakeEngine()) if loaded else None
+        monkeypatch.setattr("fate.tui.game.on_battery", lambda: engine is None or not engine.several)
+        return FateApp(Config(**settings), store, begin=begin, opening=opening, engine=engine)
 
     return make

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from textual import events
 
+from fate.playthrough import Playthrough
 from fate.tui.messages import Offered
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.writing import WritingScreen
@@ -188,10 +189,24 @@ async def test_nothing_is_written_ahead_where_the_setting_says_so(game, store):
         assert len(engine.prompts) == 2
 
 
+async def test_what_writes_ahead_is_told_where_the_reader_points(game, store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Playthrough, "look_ahead", lambda self, choice, stop, pointed_at: asked.append(pointed_at))
+    app = game(FakeEngine(NUMBERED, several=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await until(lambda: asked)
+        assert asked[0]() is None  # the mark stands somewhere, but nobody has moved it
+        await pilot.press("right")
+        assert asked[0]() == 1
+        await press(pilot, "3")
+        assert asked[0]() is None
+
+
 async def test_nothing_is_written_ahead_on_battery(game, store, monkeypatch):
-    monkeypatch.setattr("fate.tui.game.on_battery", lambda: True)
     engine = FakeEngine(NUMBERED, several=True)
     app = game(engine)
+    monkeypatch.setattr("fate.tui.game.on_battery", lambda: True)
     async with app.run_test(size=(120, 40)) as pilot:
         await until_open(pilot)
         await press(pilot, "2")

@@ -143,7 +143,7 @@ class WritingScreen(Game):
             self._turn.cut = True
 
     def action_move(self, by: int) -> None:
-        self._candidates.mark(self._candidates.marked + by)
+        self._candidates.move(by)
 
     def action_parameters(self) -> None:
         self._candidates.parameters = not self._candidates.parameters

@@ -31,6 +31,7 @@ class Candidates(Widget):
     def __init__(self) -> None:
         super().__init__(id="candidates")
         self.marked = 0
+        self.pointed_at: int | None = None  # where the reader has moved the mark
         self._rows: tuple[Continuation, ...] = ()
         self._choice_id = ""
         self._playthrough: Playthrough | None = None
@@ -48,10 +49,15 @@ class Candidates(Widget):
         self.mark(0)
 
     def mark(self, position: int) -> None:
-        self.marked = position % CANDIDATES
+        self.marked, self.pointed_at = position % CANDIDATES, None
         for card in self.query(CandidateCard):
             card.mark(card.position == self.marked)
             card.refresh(layout=True)  # see Stack
+
+    def move(self, by: int) -> None:
+        """The reader moves the mark."""
+        self.mark(self.marked + by)
+        self.pointed_at = self.marked
 
     def scroll_card(self, by: int) -> None:
         self.query(CandidateCard)[self.marked].scroll_relative(y=by)
