@@ -167,11 +167,12 @@ class Playthrough:
         before it is offered. Does nothing where the story is about to lose its beginning, or where the choice was not
         the last that was offered.
         """
+        if self._stands_at != choice.id:
+            return
         left = [c for c in choice.candidates if c.written.finish_reason != "eos"]
-        plans = {c.id: self._plan(c.written.seed, choice.prompt_ids + c.written.kept_ids) for c in left}
-        if self._stands_at != choice.id or not all(
-            plans[c.id].prompt_ids == choice.prompt_ids + c.written.kept_ids for c in left
-        ):
+        prompts = {c.id: choice.prompt_ids + c.written.kept_ids for c in left}
+        plans = {c.id: self._plan(c.written.seed, prompts[c.id]) for c in left}
+        if any(plans[of].prompt_ids != prompt for of, prompt in prompts.items()):
             return
         chosen = self.store.chosen_at()
         self._ahead = {}

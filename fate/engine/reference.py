@@ -95,15 +95,11 @@ class TransformersDecoder:
     def _keep_common(self, prompt: tuple[int, ...]) -> None:
         """Cut the blocks to those that the prompt begins with."""
         length, common = len(self._read), common_prefix(self._read, prompt[:-1]) // _BLOCK * _BLOCK
-        if common == length:
+        if 0 < common == length:
             return
-        if common and all(_can_be_cut(layer, length) for layer in self._blocks.layers):
+        # What has slid out of a window cannot come back.
+        if common and not any(layer.is_sliding and length >= layer.sliding_window for layer in self._blocks.layers):
             self._blocks.crop(common - length)
             del self._read[common:]
         else:
             self.forget()
-
-
-def _can_be_cut(layer: Any, length: int) -> bool:
-    """Whether a cache layer of this length can lose its last tokens: a full sliding window cannot."""
-    return getattr(layer, "is_croppable", False) and not (layer.is_sliding and length >= layer.sliding_window)

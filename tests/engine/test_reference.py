@@ -91,3 +91,15 @@ def test_some_rows_go_on_without_the_others(decoder):
     decoder.keep(slice(1, 3))
     decoder.keep(slice(1, 2))
     torch.testing.assert_close(decoder.advance([6]), expected[2:], rtol=0, atol=1e-5)
+
+
+def test_a_reading_that_failed_leaves_nothing_behind(decoder, monkeypatch):
+    prompt = text(Random(5), 150)
+    expected = scores(decoder, prompt, Random(0))
+    decoder.forget()
+    last = decoder.model.get_output_embeddings()
+    failing = last.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        decoder.begin([prompt], 3, 8)
+    failing.remove()
+    assert torch.equal(scores(decoder, prompt, Random(0)), expected)
