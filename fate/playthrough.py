@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,7 @@ from fate.core.story import Path, continued
 from fate.core.text import harmless
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
-    from fate.engine import Engine, Generation
+    from fate.engine import Batch, Engine, Generation
     from fate.policy import Draw, UniformPolicy
     from fate.store import Store
 
@@ -61,6 +60,14 @@ class _Plan:
         return tuple(draw.settings for draw in self.draws)
 
 
+class _Ahead(NamedTuple):
+    """What was written, or begun, ahead of a choice."""
+
+    plan: _Plan
+    generation: Generation
+    batch: Batch
+
+
 def shuffled_slots(rng: Random) -> list[int]:
     """Which row of the batch stands at which place on the screen, so that no slot is always read first."""
     return rng.sample(range(CANDIDATES), CANDIDATES)
@@ -98,8 +105,8 @@ class Playthrough:
         self._keeping = threading.Lock()  # a choice; it is revealed before that or after it
         self._key = (rng or Random()).getrandbits(64)
         self._offered: Counter[int | str] = Counter()  # how often candidates were offered after the same text
-        self._ahead: dict[str, tuple[_Plan, Generation]] = {}  # by the candidate that they would follow
-        self._stands_at = ""  # the choice whose prompt the engine has read last, as it does to write one
+        self._ahead: dict[str, _Ahead] = {}  # by the candidate that it would follow
+        self._begun = 0  # how often the engine had begun before that
 
     def equip(self, engine: Engine, policy: UniformPolicy, annotator: str) -> None:
         """Go on with others: the annotator at once, engine and policy from the next new candidates on."""
@@ -115,7 +122,6 @@ class Playthrough:
         path, back = self.path, self._back
         if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
-            self._stand_at(waiting)
             return
         if self._equipment != (self.engine, self.policy):
             self.engine, self.policy = self._equipment
@@ -153,7 +159,6 @@ class Playthrough:
                 revealed=choice_id in self.revealed,
             )
             self.store.add_choice(choice)
-        self._stands_at = choice_id
         yield Offer(choice_id, tuple(c.written for c in choice.candidates), choice)
 
     def look_ahead(
@@ -162,32 +167,44 @@ class Playthrough:
         """Write what would be offered after each candidate of a choice, until it is written or ``stop`` says so.
 
         It is written after all of them at once or, where the model takes one prompt only, after the likeliest first:
-        that is the one whose place the reader has ``pointed_at``, or whose place was chosen most often so far. The next
-        ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten, and none of it is kept
-        before it is offered. Does nothing where the story is about to lose its beginning, or where the choice was not
-        the last that was offered.
+        that is the one whose place the reader has ``pointed_at`` when its turn comes, or whose place was chosen most
+        often so far. The next ``offer`` takes it up where the story goes on from that candidate; the rest is forgotten,
+        and none of it is kept before it is offered. Does nothing where the story is about to lose its beginning, for a
+        choice of another model, or with a model that reads every prompt from its beginning.
         """
-        if self._stands_at != choice.id:
+        prompts = {c.id: choice.prompt_ids + c.written.kept_ids for c in choice.candidates}
+        plans = {c.id: self._plan(c.written.seed, prompts[c.id]) for c in choice.candidates}
+        of_another = choice.model.id != self.engine.info.id
+        moved = any(plans[of].prompt_ids != ids for of, ids in prompts.items())
+        if of_another or moved or not self.engine.keeps or stop():
             return
-        left = [c for c in choice.candidates if c.written.finish_reason != "eos"]
-        prompts = {c.id: choice.prompt_ids + c.written.kept_ids for c in left}
-        plans = {c.id: self._plan(c.written.seed, prompts[c.id]) for c in left}
-        if any(plans[of].prompt_ids != prompt for of, prompt in prompts.items()):
-            return
-        chosen = self.store.chosen_at()
-        self._ahead = {}
+        if self._begun != self.engine.begun or not self._ahead.keys() <= prompts.keys():
+            self._ahead, self._begun = {}, self.engine.begun
+        left = [c for c in choice.candidates if c.id not in self._ahead or not self._ahead[c.id].generation.done]
+        chosen = None if self.engine.several else self.store.chosen_at()
         while left and not stop():
-            here = pointed_at()
-            left.sort(key=lambda c: (c.position != here, -chosen[c.position]))
-            now, left = (left, []) if self.engine.several else (left[:1], left[1:])
-            each = [plans[c.id] for c in now]
-            batch = self.engine.generate_each(
-                [plan.prompt_ids for plan in each], [plan.settings for plan in each], [plan.seeds for plan in each]
-            )
-            for c, plan, generation in zip(now, each, batch.generations, strict=True):
-                self._ahead[c.id] = plan, generation
+            now, left = left, []
+            if chosen is not None:
+                here = pointed_at()
+                now.sort(key=lambda c: (c.written.finish_reason == "eos", c.position != here, -chosen[c.position]))
+                now, left = now[:1], now[1:]
+            begun = self._ahead.get(now[0].id)
+            batch = begun.batch if begun and begun.generation.goes_on else self._begin_ahead(choice, now, plans)
             while not (batch.done or stop()):
                 batch.step()
+
+    def _begin_ahead(self, choice: Choice, candidates: Sequence[Candidate], plans: Mapping[str, _Plan]) -> Batch:
+        each = [plans[c.id] for c in candidates]
+        batch = self.engine.generate_each(
+            [plan.prompt_ids for plan in each],
+            [plan.settings for plan in each],
+            [plan.seeds for plan in each],
+            stem=len(choice.prompt_ids) - 1,
+            ahead=True,
+        )
+        for c, plan, generation in zip(candidates, each, batch.generations, strict=True):
+            self._ahead[c.id] = _Ahead(plan, generation, batch)
+        return batch
 
     def reveal(self, choice_id: str) -> None:
         """Note, before it happens, that the reader sees how a choice is sampled; what they say of it is not blind."""
@@ -326,26 +343,18 @@ class Playthrough:
         before = self.store.choice_of(path.tip_id) if path.tip_id else None
         tip = next((c for c in before.candidates if c.id == path.tip_id), None) if before else None
         origin = tip.written.seed if tip else path.text
-        ahead, self._ahead = self._ahead, {}
-        self._stands_at = ""
-        if tip and tip.id in ahead and ahead[tip.id][1].goes_on:
-            plan, generation = ahead[tip.id]
+        ahead = self._ahead.get(tip.id) if tip and self._begun == self.engine.begun else None
+        self._ahead = {}
+        if ahead and ahead.generation.goes_on:
+            plan, generation = ahead.plan, ahead.generation
+            generation.take()
         else:
-            plan = self._plan(origin, self._ids(path, before, tip))
-            generation = self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds)
+            plan, stem = self._plan(origin, self._ids(path, before, tip)), None
+            if before and plan.prompt_ids[: len(before.prompt_ids)] == before.prompt_ids:
+                stem = len(before.prompt_ids) - 1  # as it is where this is written ahead
+            generation = self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds, stem)
         self._offered[origin] += 1
         return plan, generation
-
-    def _stand_at(self, choice: Choice) -> None:
-        """Have the prompt of a choice that was written earlier read, as when it was written.
-
-        Texts that go on from there are computed in the same way after that, together or alone, to the last bit.
-        """
-        fits = choice.model.id == self.engine.info.id and len(choice.prompt_ids) < self.engine.context
-        if fits and choice.id != self._stands_at:
-            with suppress(Exception):  # a model can fail in any way; what is to go on from here will say so
-                self.engine.read(choice.prompt_ids)
-                self._stands_at = choice.id
 
     def _plan(self, origin: int | str, ids: tuple[int, ...]) -> _Plan:
         """What is to be offered after a text, which is known by the seed of its last candidate, or by itself."""

@@ -22,6 +22,8 @@ NUMBERED = (" One {n}.", " Two {n}.", " Three {n}.")  # no two choices have the 
 class FakeEngine:
     """Writes TEXTS a word at a time; ``{n}`` in a text is the number of the generation."""
 
+    keeps, begun = True, 0
+
     def __init__(
         self,
         texts: Sequence[str] = TEXTS,
@@ -41,10 +43,7 @@ class FakeEngine:
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
 
-    def read(self, prompt_ids) -> None:
-        pass
-
-    def generate_each(self, prompts, settings, seeds) -> FakeBatch:
+    def generate_each(self, prompts, settings, seeds, stem=None, ahead=False) -> FakeBatch:
         return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])
 
     def window(self, ids: Sequence[int], room: int) -> tuple[int, ...]:
@@ -53,7 +52,9 @@ class FakeEngine:
     def story(self, prompt_ids: Sequence[int]) -> str:
         return self.decode(prompt_ids)
 
-    def generate(self, prompt_ids, settings: Sequence[SamplerSettings], seeds: Sequence[int]) -> FakeGeneration:
+    def generate(
+        self, prompt_ids, settings: Sequence[SamplerSettings], seeds: Sequence[int], stem: int | None = None
+    ) -> FakeGeneration:
         self.prompts.append(tuple(prompt_ids))
         return FakeGeneration(self, len(self.prompts), settings, seeds)
 
@@ -73,6 +74,9 @@ class FakeBatch:
 
 class FakeGeneration:
     goes_on = True
+
+    def take(self) -> None:
+        pass
 
     def __init__(self, engine, number, settings, seeds) -> None:
         self.cached_tokens = 0

@@ -5,13 +5,17 @@ import pytest
 
 from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.engine import load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
+from fate.replay import what_if
 from fate.store import Store, StoreError
 from tests.fakes import TEXTS, FakeEngine
+from tests.products import only
 
 OPENING = "The old man looked at the sea."
 POLICY = UniformPolicy(SettingsRanges())
+SHORT = UniformPolicy(SettingsRanges(fixed=SamplerSettings(min_new_tokens=4, max_new_tokens=16)))
 
 
 def playing(store, engine=None, seed=0, story=None):
@@ -366,7 +370,7 @@ def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path,
     def written(name, looking):
         store = Store(tmp_path / f"{name}.db")
         playthrough, rows = playing(store, engine), []
-        engine.decoder.forget()
+        engine.forget()
         for position in (0, 2, 1, 1):
             choice = offered(playthrough)
             rows.append([(c.slot, c.written.settings, c.written.seed, c.written.logprobs) for c in choice.candidates])
@@ -403,66 +407,106 @@ def test_after_a_reroll_what_was_written_ahead_is_forgotten(store):
     assert {c.written.seed for c in first.candidates}.isdisjoint(c.written.seed for c in second.candidates)
 
 
-@pytest.mark.parametrize("again", ["restart", "undo", "undo while writing", "undo twice", "reroll"])
-def test_what_follows_a_choice_that_is_offered_again_was_written_ahead_and_does_not_depend_on_it(
-    tmp_path, engine, again
-):
-    def followed(name, looking):
-        store, rng = Store(tmp_path / f"{name}.db"), Random(7)
-        story = store.new_story(OPENING)
-        playthrough = playing(store, engine, 7, story)
-        engine.decoder.forget()
+DEEDS = ("choose", "choose", "reroll", "tie", "write", "edit", "undo", "redo", "stand", "sibling", "restart", "what if")
 
-        def next_choice():
-            choice = offered(playthrough)
-            if looking:
-                ahead(playthrough, choice, rng.randrange(60))
-            return choice
 
-        for _ in range(3):
-            choice = next_choice()
-            playthrough.choose(choice, choice.candidates[0], 5)
-        if again == "undo while writing":
-            offers = playthrough.offer()
-            next(offers)
-            offers.close()
-        else:
-            choice = next_choice()
-        if again == "restart":
-            engine.decoder.forget()
-            playthrough = playing(store, engine, 7, story)
-        else:
-            playthrough.undo()
-            if again == "undo twice":
-                next_choice()
-                playthrough.undo()
+def play_at_random(store, engine, seed, look):
+    """A play whose deeds are those of its seed; after each offer ``look`` may write ahead. Returns what was offered."""
+    rng, shown, rows = Random(seed), [], []
+    story = store.new_story(OPENING + " He said, 'It will rain before night.' Nobody answered him.")
+    engine.forget()
+    playthrough = Playthrough(store, engine, SHORT, story, rng=Random(seed))
+    for turn in range(10):
         choice = offered(playthrough)
-        if looking:
-            ahead(playthrough, choice)
-        if again == "reroll":
-            playthrough.reroll(choice, 5)
-        else:
-            playthrough.choose(choice, choice.candidates[2], 5)
-        offers = list(playthrough.offer())
-        assert len(offers) == 1 or not looking or again == "reroll"
+        shown.append(choice)
+        rows.append([(c.written.settings, c.written.output_ids, c.written.logprobs) for c in choice.candidates])
+        candidate, earlier, deed = rng.choice(choice.candidates), rng.choice(shown), rng.choice(DEEDS)
+        look(playthrough, choice)
+        if deed == "what if":
+            asked = earlier.candidates[0]
+            assert list(what_if(engine, earlier, asked, asked.written.settings))
+            if rng.random() < 0.5:  # the reader comes back to the story for long enough
+                look(playthrough, choice)
+        match deed:
+            case "choose" | "what if":
+                playthrough.choose(choice, candidate, 5)
+            case "reroll":
+                playthrough.reroll(choice, 5)
+            case "tie":
+                playthrough.tie(choice, 5)
+            case "write":
+                playthrough.write(choice, "The fox ran home and slept.", 5)
+            case "edit":
+                playthrough.edit(choice, candidate, candidate.written.text[:-3] + "so", 5)
+            case "undo":
+                playthrough.undo()
+            case "redo":
+                playthrough.undo()
+                look(playthrough, offered(playthrough))
+                playthrough.redo()
+            case "stand":
+                playthrough.stand(rng.choice(earlier.candidates).id)
+            case "sibling" if choice.parent_id:
+                playthrough.stand(rng.choice(store.choice_of(choice.parent_id).candidates).id)
+            case "restart":
+                engine.forget()
+                playthrough = Playthrough(store, engine, SHORT, story, rng=Random(seed + turn))
+    return rows
+
+
+@pytest.fixture(params=["native", "without a compiler", "transformers"])
+def ending_engine(request, tiny_folders, transformers_engine, monkeypatch):
+    """An engine whose candidates often end the story."""
+    if request.param == "transformers":
+        engine = transformers_engine
+    else:
+        only("native" if request.param == "native" else "fbgemm", monkeypatch)
+        engine = load(str(tiny_folders["llama"]))
+    monkeypatch.setattr(engine, "eos_ids", frozenset(range(0, 384, 40)))
+    return engine
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_was_written_ahead_changes_nothing_whatever_the_reader_does(tmp_path, ending_engine, seed):
+    def played(name, look):
+        store = Store(tmp_path / f"{name}.db")
+        rows = play_at_random(store, ending_engine, seed, look)
         store.close()
-        return [(c.written.settings, c.written.output_ids, c.written.logprobs) for c in offers[-1].choice.candidates]
+        return rows
 
-    assert followed("with", True) == followed("without", False)
+    rng = Random(seed)
+    expected = played("without", lambda playthrough, choice: None)
+    assert played("all", ahead) == expected
+    assert played("some", lambda playthrough, choice: ahead(playthrough, choice, rng.randrange(30))) == expected
 
 
-def test_a_choice_is_offered_again_by_a_model_that_cannot_read_it_any_more(store, monkeypatch):
-    story, engine = store.new_story(OPENING), FakeEngine(several=True)
-    first = offered(playing(store, story=story))
+def test_a_choice_that_is_offered_again_is_written_on_from_ahead(store, engine):
+    playthrough = playing(store, engine)
+    first = offered(playthrough)
+    playthrough.choose(first, first.candidates[0], 5)
+    offered(playthrough)
+    playthrough.undo()
+    assert offered(playthrough).id == first.id
+    ahead(playthrough, first)
+    playthrough.choose(first, first.candidates[1], 5)
+    assert len(list(playthrough.offer())) == 1
 
-    def fails(prompt_ids):
-        raise MemoryError
 
-    monkeypatch.setattr(engine, "read", fails)
-    again = playing(store, engine, story=story)
-    assert offered(again).id == first.id
-    ahead(again, first)
-    assert engine.prompts == []
+def test_what_is_written_ahead_goes_on_where_it_was_stopped(store, engine):
+    playthrough = playing(store, engine)
+    first = offered(playthrough)
+    for _ in range(200):
+        ahead(playthrough, first, 5)
+    playthrough.choose(first, first.candidates[1], 5)
+    assert len(list(playthrough.offer())) == 1
+
+
+def test_nothing_is_written_ahead_by_a_model_that_reads_each_prompt_from_its_beginning(store, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "keeps", False)
+    engine = FakeEngine()
+    playthrough = playing(store, engine)
+    ahead(playthrough, offered(playthrough))
+    assert len(engine.prompts) == 1
 
 
 def test_a_model_that_takes_one_prompt_writes_on_after_the_likeliest_first(store):
@@ -478,19 +522,11 @@ def test_a_model_that_takes_one_prompt_writes_on_after_the_likeliest_first(store
         return [after[prompt] for prompt in engine.prompts]
 
     engine.prompts.clear()
-    ahead(playthrough, choice)
-    assert places() == [1, 2, 0]  # as often as they were chosen
-    engine.prompts.clear()
+    ahead(playthrough, choice, 2)
+    assert places() == [1]  # chosen there most often
     playthrough.look_ahead(choice, lambda: False, pointed_at=lambda: 0)
-    assert places() == [0, 1, 2]
+    assert places() == [1, 0, 2]
     playthrough.choose(choice, choice.candidates[2], 5)
     written = len(engine.prompts)
     assert len(list(playthrough.offer())) == 1
     assert len(engine.prompts) == written
-
-
-def test_nothing_is_written_ahead_of_an_ended_story(store):
-    ended = FakeEngine(several=True, reasons=("eos", "eos", "eos"))
-    playthrough = playing(store, ended)
-    ahead(playthrough, offered(playthrough))
-    assert len(ended.prompts) == 1

@@ -27,12 +27,27 @@ class Decoder(Protocol):
     device: torch.device
     several: bool  # can begin with more than one prompt
 
-    def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
+    @property
+    def keeps(self) -> bool:
+        """Whether it reads what prompts begin with alike only once."""
+
+    def begin(
+        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+    ) -> tuple[torch.Tensor, list[int]]:
         """Read prompts, and stand ready to write ``rows`` rows of up to ``room`` tokens after each.
+
+        The first ``stem`` tokens, or as many as all prompts share, may be kept apart from those that follow; the last
+        bits of scores can depend on how many these are.
 
         Returns the scores after each prompt, (prompts, vocabulary), and how many tokens of each had been
         read before.
         """
+
+    def save(self, prompt: tuple[int, ...], stem: int | None) -> Any:
+        """How it stands, to be restored after it has begun with such prompts: this one, and others with its stem."""
+
+    def restore(self, before: Any) -> None:
+        """Stand again as it was saved."""
 
     def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
         """Scores (rows, vocabulary) after one more token in each row.
@@ -75,11 +90,18 @@ class Engine:
         self.eos_ids = frozenset(eos_ids)
         self.preamble = preamble or Preamble()
         self.writing: Batch | None = None  # whose rows the decoder stands in
+        self.begun = 0  # how often it has begun, other than ahead
+        self._before: Any = None  # how the decoder stood before it began ahead
 
     @property
     def several(self) -> bool:
         """Whether ``generate_each`` takes more than one prompt."""
         return self.decoder.several
+
+    @property
+    def keeps(self) -> bool:
+        """Whether prompts that begin alike are read from where they part."""
+        return self.decoder.keeps
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a story, after what has to stand before one.
@@ -101,42 +123,66 @@ class Engine:
         """The text of token ids, without special tokens; exactly as generated, no space tidied."""
         return decode(self.tokenizer, ids)
 
-    def read(self, prompt_ids: Sequence[int]) -> None:
-        """Read a prompt, and write nothing after it. Raises ValueError where it is empty or fills the context."""
-        self._check(prompt_ids, room=1)
+    def begin(
+        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None, ahead: bool
+    ) -> tuple[torch.Tensor, list[int]]:
+        """See ``Decoder.begin``; what was being written cannot go on.
+
+        What is begun ``ahead`` changes nothing for what is begun after it, unless it is taken (``Generation.take``).
+        """
         self.writing = None
-        self.decoder.begin([tuple(prompt_ids)], 1, 1)
+        if self._before is not None:
+            self.decoder.restore(self._before)
+            self._before = None
+        if ahead:
+            self._before = self.decoder.save(prompts[0], stem)
+        else:
+            self.begun += 1
+        return self.decoder.begin(prompts, rows, room, stem)
+
+    def forget(self) -> None:
+        """Let go of all that was read."""
+        self.writing = self._before = None
+        self.decoder.forget()
+
+    def take(self) -> None:
+        """What was begun ahead is what was begun."""
+        self._before = None
+        self.begun += 1
 
     def generate(
-        self, prompt_ids: Sequence[int], settings: Sequence[SamplerSettings], seeds: Sequence[int]
+        self,
+        prompt_ids: Sequence[int],
+        settings: Sequence[SamplerSettings],
+        seeds: Sequence[int],
+        stem: int | None = None,
     ) -> Generation:
-        """One row for each of ``settings``; read the prompt at once, write when stepped.
+        """One row for each of ``settings``; read the prompt at once, write when stepped. See ``Decoder.begin``.
 
         Raises ValueError where the prompt is empty, or leaves no room for what is to be written.
         """
-        return self.generate_each([prompt_ids], [settings], [seeds]).generations[0]
+        return self.generate_each([prompt_ids], [settings], [seeds], stem).generations[0]
 
     def generate_each(
         self,
         prompts: Sequence[Sequence[int]],
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
+        stem: int | None = None,
+        ahead: bool = False,
     ) -> Batch:
-        """As ``generate``, after each of several prompts at once, equally many rows for each.
+        """As ``generate``, after each of several prompts at once, equally many rows for each; see ``begin``.
 
         A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one.
         """
         longest = max(s.max_new_tokens for each in settings for s in each)
         for prompt in prompts:
-            self._check(prompt, longest)
-        return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds)
-
-    def _check(self, prompt_ids: Sequence[int], room: int) -> None:
-        if not 0 < len(prompt_ids) <= self.context - room:
-            raise ValueError(
-                f"the prompt must have between 1 and {self.context - room} tokens "
-                f"(context {self.context}, {room} to write), not {len(prompt_ids)}"
-            )
+            if not 0 < len(prompt) <= self.context - longest:
+                raise ValueError(
+                    f"the prompt must have between 1 and {self.context - longest} tokens "
+                    f"(context {self.context}, {longest} to write), not {len(prompt)}"
+                )
+        return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds, stem, ahead)
 
 
 class Batch:
@@ -148,6 +194,8 @@ class Batch:
         prompts: Sequence[tuple[int, ...]],
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
+        stem: int | None,
+        ahead: bool,
     ) -> None:
         self._engine = engine
         began = time.monotonic()
@@ -158,8 +206,7 @@ class Batch:
         self._rows_each = len(settings[0])
         self._warper = self._warper_of([s for each in settings for s in each])
         room = max(s.max_new_tokens for each in settings for s in each)
-        engine.writing = None
-        scores, cached = engine.decoder.begin(prompts, self._rows_each, room)
+        scores, cached = engine.begin(prompts, self._rows_each, room, stem, ahead)
         engine.writing = self
         for generation, tokens in zip(self.generations, cached, strict=True):
             generation.cached_tokens = tokens
@@ -248,6 +295,11 @@ class Generation:
     def goes_on(self) -> bool:
         """Whether its rows can be completed, because they are, or because the engine has not begun anew."""
         return self.done or self._engine.writing is self._batch
+
+    def take(self) -> None:
+        """Go on with what was begun ahead; what was begun beside it is let go."""
+        self._batch.keep(self)
+        self._engine.take()
 
     def step(self) -> None:
         """Write one more token in every unfinished row; those of other prompts beside it are let go."""

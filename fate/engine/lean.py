@@ -42,7 +42,7 @@ class LeanDecoder:
     ``decoding.Decoder``.
     """
 
-    several = True
+    several = keeps = True
 
     def __init__(
         self,
@@ -71,9 +71,13 @@ class LeanDecoder:
         self._tails: Tails | None = None
 
     @torch.inference_mode()
-    def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
+    def begin(
+        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+    ) -> tuple[torch.Tensor, list[int]]:
         tails, self._tails = self._tails, None  # whatever fails from here on, no row is taken for read
-        stem = self._stem(prompts, tails)
+        # What the trunk is to hold; the last token of a prompt never belongs to it.
+        shared = min(len(prompts[0]) - 1, *(min(len(p) - 1, common_prefix(prompts[0], p)) for p in prompts))
+        stem = shared if stem is None else min(stem, shared)
         passages, cached = self._settle(prompts, stem, tails)
         self._tails = self._new_tails(prompts, stem, passages, room)
         scores = self.advance([prompt[-1] for prompt in prompts])
@@ -84,6 +88,17 @@ class LeanDecoder:
         tails.written = [list(written) for written in tails.written for _ in range(rows)]
         tails.attention = None
         return scores, cached
+
+    @torch.inference_mode()
+    def save(self, prompt: tuple[int, ...], stem: int | None) -> _Saved:
+        same = common_prefix(self._trunk_ids, prompt[: stem or 0])  # of the trunk; the rest is written over
+        return _Saved(self._trunk_ids, self._trunk[:, :, :, same : len(self._trunk_ids)].clone(), self._tails)
+
+    @torch.inference_mode()
+    def restore(self, before: _Saved) -> None:
+        self._trunk_ids, self._tails = before.trunk_ids, before.tails
+        length = len(before.trunk_ids)
+        self._trunk[:, :, :, length - before.rest.shape[3] : length] = before.rest
 
     @torch.inference_mode()
     def keep(self, rows: slice) -> None:
@@ -124,19 +139,6 @@ class LeanDecoder:
         return self._weights.head(self._forward(tokens, places, tails.attention))
 
     # --- trunk and tails --------------------------------------------------------------------------
-
-    def _stem(self, prompts: Sequence[tuple[int, ...]], tails: Tails | None) -> int:
-        """How much of the prompts the trunk is to hold; the last token of a prompt never belongs to it.
-
-        Where all of them go on after one passage, that is all up to the passage's end; else, where they go on after
-        the trunk, it stays as it is. So it is the same whether or not something was written ahead in between.
-        """
-        shortest = min(map(len, prompts)) - 1
-        for passage in (*(tails.passages if tails else ()), ()):
-            begun = (*self._trunk_ids, *passage)
-            if 0 < len(begun) <= shortest and all(prompt[: len(begun)] == begun for prompt in prompts):
-                return len(begun)
-        return min(shortest, *(common_prefix(prompts[0], prompt) for prompt in prompts))
 
     def _settle(
         self, prompts: Sequence[tuple[int, ...]], stem: int, tails: Tails | None
@@ -238,6 +240,15 @@ class LeanDecoder:
         if w.learned is not None:
             x = x + w.learned[torch.tensor(places, device=self.device)]
         return x if w.embedding_norm is None else w.embedding_norm(x)
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """How a decoder stands; ``rest`` is the end of its trunk."""
+
+    trunk_ids: list[int]
+    rest: torch.Tensor
+    tails: Tails | None
 
 
 class _Norm:

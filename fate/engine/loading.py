@@ -314,7 +314,8 @@ def _check_memory(
     progress: Callable[[str], object],
 ) -> None:
     """Say what a model needs, and raise EngineError where that is more than is free."""
-    needed = memory.needed(size, precision, context)
+    rows = memory.ROWS if lean else memory.ROWS + 1  # transformers' forward keeps the story beside them
+    needed = memory.needed(size, precision, context, rows)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.free()
     progress(f"the model needs {memory.gigabytes(needed)} of memory, {memory.gigabytes(free)} free")
     if needed <= free:
@@ -322,7 +323,7 @@ def _check_memory(
     smaller = [
         f"--precision {other} needs {memory.gigabytes(less)}"
         for other in memory.BYTES
-        if (less := memory.needed(size, other, context)) <= free and _executes(other, size, device, lean)
+        if (less := memory.needed(size, other, context, rows)) <= free and _executes(other, size, device, lean)
     ]
     way_out = "; ".join(smaller) or "close other programs, or choose a smaller model (`fate models` names some)"
     raise EngineError(

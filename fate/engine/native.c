@@ -555,7 +555,8 @@ static void draw_from(Draw *draw, const Scored *found, int64_t n, double *room) 
 
 /* A row's token from the scores that are ``possible``. Returns whether that cannot be. */
 static int draw_row(const float *possible, int64_t vocabulary, Draw *draw) {
-    const int64_t reach = draw->top_k + draw->muse_top_k, n = reach < vocabulary ? reach : vocabulary;
+    const int64_t top = draw->top_k < vocabulary ? draw->top_k : vocabulary;
+    const int64_t n = draw->muse_top_k < vocabulary - top ? top + draw->muse_top_k : vocabulary;
     Scored *found = NULL;
     const int failed = best_of(possible, vocabulary, n, &found) < n;
     double *room = failed ? NULL : malloc(4 * sizeof(double) * n);

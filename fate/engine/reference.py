@@ -52,6 +52,10 @@ class TransformersDecoder:
         self.forget()
         self._in_blocks = all(getattr(layer, "is_croppable", False) for layer in self._blocks.layers)
 
+    @property
+    def keeps(self) -> bool:
+        return self._in_blocks and not self._slides()
+
     def forget(self) -> None:
         self._blocks = DynamicCache(config=self.model.config)
         self._read: list[int] = []  # the tokens in them
@@ -59,7 +63,9 @@ class TransformersDecoder:
         self._rows = 0
 
     @torch.inference_mode()
-    def begin(self, prompts: Sequence[tuple[int, ...]], rows: int, room: int) -> tuple[torch.Tensor, list[int]]:
+    def begin(
+        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+    ) -> tuple[torch.Tensor, list[int]]:
         (prompt,) = prompts
         self._cache = None
         self._keep_common(prompt)
@@ -75,6 +81,12 @@ class TransformersDecoder:
         cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.device))
         self._cache, self._rows = cache, rows
         return scores, [cached]
+
+    def save(self, prompt: tuple[int, ...], stem: int | None) -> None:
+        """Nothing: what it scores does not depend on what it read before."""
+
+    def restore(self, before: None) -> None:
+        pass
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int], draws: object = None) -> torch.Tensor:
@@ -97,9 +109,12 @@ class TransformersDecoder:
         length, common = len(self._read), common_prefix(self._read, prompt[:-1]) // _BLOCK * _BLOCK
         if 0 < common == length:
             return
-        # What has slid out of a window cannot come back.
-        if common and not any(layer.is_sliding and length >= layer.sliding_window for layer in self._blocks.layers):
+        if common and not self._slides():
             self._blocks.crop(common - length)
             del self._read[common:]
         else:
             self.forget()
+
+    def _slides(self) -> bool:
+        """Whether tokens have slid out of a window: they cannot come back."""
+        return any(layer.is_sliding and len(self._read) >= layer.sliding_window for layer in self._blocks.layers)

@@ -183,7 +183,8 @@ class Game(Screen[None]):
             return self._turn.choice is choice and self.is_open and self.app.screen is self
 
         if self._playthrough and choice and self.is_open and self.app.config.look_ahead and not on_battery():
-            self._ghostwriter.write_ahead(self._playthrough, choice, is_read, lambda: self._candidates.pointed_at)
+            candidates = self._candidates
+            self._ghostwriter.write_ahead(self._playthrough, choice, is_read, lambda: candidates.pointed_at)
 
     on_screen_resume = _while_they_are_read  # whatever stood over this screen may have wanted the engine
 

@@ -174,7 +174,7 @@ class _Scripted:
     def __init__(self, script):
         self.script = iter(script)
 
-    def begin(self, prompts, rows, room):
+    def begin(self, prompts, rows, room, stem):
         return self.advance([0]), [0]
 
     def advance(self, tokens, draws=None):
@@ -229,8 +229,8 @@ def test_a_row_does_not_end_before_it_has_begun(engine, monkeypatch):
         scores[:, end] += 1000
         return scores
 
-    def begin_sure(prompts, rows, room):
-        scores, cached = begin(prompts, rows, room)
+    def begin_sure(*how):
+        scores, cached = begin(*how)
         return sure(scores), cached
 
     monkeypatch.setattr(decoder, "begin", begin_sure)

@@ -162,7 +162,7 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, nar
     new = [tokens(rng, 5) for _ in range(9)]
 
     def after(decoder, prompts, written):
-        begun, _ = decoder.begin(prompts, 3, 50)
+        begun, _ = decoder.begin(prompts, 3, 50, len(prompt) - 1)
         steps = [decoder.advance([row[t] for row in written]) for t in range(5)]
         return begun, torch.stack(steps, 1)
 
@@ -189,18 +189,25 @@ def test_a_text_by_hand_is_read_to_the_same_bits_whether_or_not_others_were_writ
     candidates = [prompt + tuple(step[row] for step in written) for row in range(3)]
     by_hand = prompt + tokens(rng, 60)
 
-    def scores(ahead):
+    def scores(ahead, before):
         decoder = lean(folder, precision)
         decoder.begin([prompt], 3, 50)
         for step in written:
             decoder.advance(step)
+        if before:  # the trunk is longer than what the others share
+            decoder.begin([candidates[1]], 3, 50)
         if ahead:
-            decoder.begin(candidates, 3, 50)
+            saved = decoder.save(candidates[0], len(prompt) - 1)
+            decoder.begin(candidates, 3, 50, len(prompt) - 1)
             decoder.advance([5] * 9)
-        begun, _ = decoder.begin([by_hand], 3, 50)
+            decoder.restore(saved)
+        text = candidates[1] + by_hand if before else by_hand
+        begun, cached = decoder.begin([text], 3, 50)
+        assert cached[0] >= len(candidates[1] if before else prompt) - 1
         return torch.cat([begun, *(decoder.advance([5, 6, 7]) for _ in range(3))])
 
-    assert torch.equal(scores(ahead=True), scores(ahead=False))
+    for before in (False, True):
+        assert torch.equal(scores(True, before), scores(False, before))
 
 
 def test_rows_written_ahead_are_what_they_would_have_been():

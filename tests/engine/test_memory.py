@@ -66,8 +66,8 @@ def test_smaller_precisions_longer_contexts_and_more_rows_count():
     by_precision = [memory.needed(size, precision, 1000) for precision in ("float32", "float16", "int8")]
     assert by_precision[0] - by_precision[1] == 2_000_000_000
     assert by_precision[1] - by_precision[2] == 1_000_000_000
-    assert memory.needed(size, "float16", 2000) - by_precision[1] == 4 * 1000 * 4 * 100_000
-    assert memory.needed(size, "float16", 1000, rows=9) - by_precision[1] == 5 * 1000 * 4 * 100_000
+    assert memory.needed(size, "float16", 2000) - by_precision[1] == 3 * 1000 * 4 * 100_000
+    assert memory.needed(size, "float16", 1000, rows=9) - by_precision[1] == 6 * 1000 * 4 * 100_000
 
 
 def groups(tmp_path, memberships, **files):
