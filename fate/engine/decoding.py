@@ -92,6 +92,7 @@ class Engine:
         self.writing: Batch | None = None  # whose rows the decoder stands in
         self.begun = 0  # how often it has begun, other than ahead
         self._before: Any = None  # how the decoder stood before it began ahead
+        self._taken: slice | None = None  # the only rows of those that go on; the others are let go when there is time
 
     @property
     def several(self) -> bool:
@@ -131,9 +132,11 @@ class Engine:
         What is begun ``ahead`` changes nothing for what is begun after it, unless it is taken (``Generation.take``).
         """
         self.writing = None
-        if self._before is not None:
+        if self._taken is not None:
+            self.decoder.keep(self._taken)
+        elif self._before is not None:
             self.decoder.restore(self._before)
-            self._before = None
+        self._taken = self._before = None
         if ahead:
             self._before = self.decoder.save(prompts[0], stem)
         else:
@@ -142,12 +145,12 @@ class Engine:
 
     def forget(self) -> None:
         """Let go of all that was read."""
-        self.writing = self._before = None
+        self.writing = self._before = self._taken = None
         self.decoder.forget()
 
-    def take(self) -> None:
-        """What was begun ahead is what was begun."""
-        self._before = None
+    def take(self, rows: slice | None) -> None:
+        """What was begun ahead is what was begun, or some of its rows."""
+        self._before, self._taken = None, rows
         self.begun += 1
 
     def generate(
@@ -255,14 +258,20 @@ class Batch:
 
     def keep(self, generation: Generation) -> None:
         """Go on with one generation only."""
-        if self.generations == [generation] or self._engine.writing is not self:
+        rows = self.rows_of(generation)
+        if rows is None:
             return
-        at = self.generations.index(generation)
-        rows = slice(at * self._rows_each, (at + 1) * self._rows_each)
         self._engine.decoder.keep(rows)
         self._scores, self._tokens = self._scores[rows], self._tokens[rows]
         self._warper = self._warper_of([row.settings for row in generation.rows])
         self.generations = [generation]
+
+    def rows_of(self, generation: Generation) -> slice | None:
+        """The decoder's rows that are one generation's; None where it has no others, or none of these any more."""
+        if self.generations == [generation] or self._engine.writing is not self:
+            return None
+        at = self.generations.index(generation)
+        return slice(at * self._rows_each, (at + 1) * self._rows_each)
 
 
 class Generation:
@@ -298,8 +307,9 @@ class Generation:
 
     def take(self) -> None:
         """Go on with what was begun ahead; what was begun beside it is let go."""
-        self._batch.keep(self)
-        self._engine.take()
+        if not self.done:
+            self._batch.keep(self)
+        self._engine.take(self._batch.rows_of(self))
 
     def step(self) -> None:
         """Write one more token in every unfinished row; those of other prompts beside it are let go."""

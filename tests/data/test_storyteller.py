@@ -8,7 +8,9 @@ import sys
 from random import Random
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from fate.core.sampling import SettingsRanges
 from fate.engine import load
@@ -119,3 +121,27 @@ def test_the_recipe_trains_and_resumes(tmp_path):
         assert json.loads(done.stdout[done.stdout.index("{") :])["bits_per_byte"]["tinystories"] > 0
     engine = load(str(tmp_path / "out"))
     assert (engine.context, engine.preamble.kept) == (512, ())
+
+
+def test_the_recipe_is_several_runs_each_from_the_model_before(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    stories = [f"Story {i}. The fox met the hare. They went home." for i in range(300)]
+    (corpus / "tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
+    small = ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128", "tokens=8192")
+    code = (
+        f"import train; train.RUNS = ({small!r}, ({small!r} + ('kept=1', 'tinystories=4'))); "
+        f"import sys; sys.argv[1:] = [{str(corpus)!r}, '--no-compile', '--work', {str(tmp_path / 'work')!r}, "
+        f"'--out', {str(tmp_path / 'out')!r}]; train.main()"
+    )
+    folder = str(packaged("storyteller"))
+    for said in ("step 1/1 ", "resumed at step 1"):
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(said) == 2
+    first, last = (load_file(tmp_path / of / "model.safetensors") for of in ("work/1/model", "out"))
+    assert first.keys() == last.keys()
+    for name, weights in first.items():  # the second run kept all of what it began with
+        assert torch.equal(weights, last[name])
