@@ -180,7 +180,8 @@ class Playthrough:
             return
         if self._begun != self.engine.begun or not self._ahead.keys() <= prompts.keys():
             self._ahead, self._begun = {}, self.engine.begun
-        left = [c for c in choice.candidates if c.id not in self._ahead or not self._ahead[c.id].generation.done]
+        written = {of for of, each in self._ahead.items() if each.generation.done and each.generation.goes_on}
+        left = [c for c in choice.candidates if c.id not in written]
         chosen = None if self.engine.several else self.store.chosen_at()
         while left and not stop():
             now, left = left, []

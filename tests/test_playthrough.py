@@ -480,6 +480,85 @@ def test_what_was_written_ahead_changes_nothing_whatever_the_reader_does(tmp_pat
     assert played("some", lambda playthrough, choice: ahead(playthrough, choice, rng.randrange(30))) == expected
 
 
+def test_what_failed_while_it_was_written_ahead_is_written_as_if_nothing_had_happened(tmp_path, engine, monkeypatch):
+    def played(name, failing):
+        store = Store(tmp_path / f"{name}.db")
+        playthrough, rows, advance = playing(store, engine), [], engine.decoder.advance
+        engine.forget()
+        for position in (0, 2, 1):
+            choice = offered(playthrough)
+            rows.append([(c.written.settings, c.written.logprobs) for c in choice.candidates])
+            if failing:
+                left = iter(range(6))
+
+                def fails(*which, left=left):
+                    if next(left, None) is None:
+                        raise MemoryError
+                    return advance(*which)
+
+                monkeypatch.setattr(engine.decoder, "advance", fails)
+                with pytest.raises(MemoryError):
+                    ahead(playthrough, choice)
+                monkeypatch.setattr(engine.decoder, "advance", advance)
+            playthrough.choose(choice, choice.candidates[position], 5)
+        store.close()
+        return rows
+
+    assert played("failing", True) == played("well", False)
+
+
+def test_two_stories_on_one_engine_are_written_as_they_would_be_without_writing_ahead(tmp_path, engine):
+    def played(name, looking):
+        store, rows = Store(tmp_path / f"{name}.db"), []
+        engine.forget()
+        plays = [playing(store, engine, 1), playing(store, engine, 2)]
+        for turn in range(5):
+            choices = [offered(play) for play in plays]
+            rows += [[(c.written.settings, c.written.logprobs) for c in choice.candidates] for choice in choices]
+            if looking:
+                for play, choice in zip(plays, choices, strict=True):
+                    ahead(play, choice)
+            for play, choice in zip(plays, choices, strict=True):
+                play.choose(choice, choice.candidates[turn % 3], 5)
+        store.close()
+        return rows
+
+    assert played("with", True) == played("without", False)
+
+
+def test_what_a_finished_row_wrote_unseen_beside_longer_ones_is_not_taken_over(engines):
+    engine = engines["llama"]
+    prompt = engine.encode(OPENING)
+    short, long = (replace(SamplerSettings(), min_new_tokens=n, max_new_tokens=n) for n in (5, 20))
+
+    def cached(beside):
+        engine.forget()
+        first = engine.generate(prompt, [short] * 3, (1, 2, 3))
+        while not first.done:
+            first.step()
+        texts = [prompt + row.kept_ids for row in first.rows]
+        batch = engine.generate_each(
+            texts[: 1 + 2 * beside],
+            [[short] * 3, *([[long] * 3] * 2 * beside)],
+            [(4, 5, 6), *([(7, 8, 9)] * 2 * beside)],
+            stem=len(prompt) - 1,
+            ahead=True,
+        )
+        while not batch.done:
+            batch.step()
+        written = engine.decoder._tails.written[0]
+        batch.generations[0].take()
+        more = (*texts[0][:-1], *(written if beside else follows[0]))
+        follows.append(written)
+        return engine.generate(more, [short] * 3, (1, 2, 3), len(texts[0]) - 1).cached_tokens
+
+    follows = []
+    with_others = cached(True)
+    follows[:] = follows[:1]
+    assert len(follows[0]) > 10
+    assert with_others == cached(False)
+
+
 def test_a_choice_that_is_offered_again_is_written_on_from_ahead(store, engine):
     playthrough = playing(store, engine)
     first = offered(playthrough)

@@ -55,8 +55,8 @@ class Decoder(Protocol):
         From them it may draw at once, by what stands ready for that, so that ``draws.drawn`` is there.
         """
 
-    def keep(self, rows: slice) -> None:
-        """Go on with some of the rows only."""
+    def keep(self, rows: slice, tokens: int | None = None) -> None:
+        """Go on with some of the rows only, as if only so many tokens had been written in each."""
 
     def forget(self) -> None:
         """Let go of all that was read."""
@@ -92,7 +92,7 @@ class Engine:
         self.writing: Batch | None = None  # whose rows the decoder stands in
         self.begun = 0  # how often it has begun, other than ahead
         self._before: Any = None  # how the decoder stood before it began ahead
-        self._taken: slice | None = None  # the only rows of those that go on; the others are let go when there is time
+        self._taken: tuple[slice, int] | None = None  # see ``take``; the rest is let go when there is time
 
     @property
     def several(self) -> bool:
@@ -132,11 +132,12 @@ class Engine:
         What is begun ``ahead`` changes nothing for what is begun after it, unless it is taken (``Generation.take``).
         """
         self.writing = None
-        if self._taken is not None:
-            self.decoder.keep(self._taken)
-        elif self._before is not None:
-            self.decoder.restore(self._before)
+        taken, before = self._taken, self._before
         self._taken = self._before = None
+        if taken is not None:
+            self.decoder.keep(*taken)
+        elif before is not None:
+            self.decoder.restore(before)
         if ahead:
             self._before = self.decoder.save(prompts[0], stem)
         else:
@@ -148,9 +149,9 @@ class Engine:
         self.writing = self._before = self._taken = None
         self.decoder.forget()
 
-    def take(self, rows: slice | None) -> None:
-        """What was begun ahead is what was begun, or some of its rows."""
-        self._before, self._taken = None, rows
+    def take(self, rows: slice | None, tokens: int) -> None:
+        """What was begun ahead is what was begun; of several rows some, and of each so many tokens."""
+        self._before, self._taken = None, None if rows is None else (rows, tokens)
         self.begun += 1
 
     def generate(
@@ -231,6 +232,7 @@ class Batch:
             return
         if self._engine.writing is not self:
             raise RuntimeError("the engine has begun with something else")
+        self._engine.writing = None  # where something fails from here on, this cannot go on
         uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
         drawn = None
         if self._tokens:
@@ -244,6 +246,7 @@ class Batch:
         for i, generation in enumerate(self.generations):
             rows = slice(i * self._rows_each, (i + 1) * self._rows_each)
             generation.extend(drawn[rows], uniforms[rows])
+        self._engine.writing = self
 
     def _possible(self) -> torch.Tensor:
         """The scores, of which those of end tokens are −inf at first: nobody is offered nothing.
@@ -302,14 +305,14 @@ class Generation:
 
     @property
     def goes_on(self) -> bool:
-        """Whether its rows can be completed, because they are, or because the engine has not begun anew."""
-        return self.done or self._engine.writing is self._batch
+        """Whether it can be gone on with: the engine has not begun anew, or it is complete and that does not matter."""
+        return self._engine.writing is self._batch or (self.done and not self._engine.several)
 
     def take(self) -> None:
         """Go on with what was begun ahead; what was begun beside it is let go."""
         if not self.done:
             self._batch.keep(self)
-        self._engine.take(self._batch.rows_of(self))
+        self._engine.take(self._batch.rows_of(self), max(len(row.output_ids) for row in self.rows))
 
     def step(self) -> None:
         """Write one more token in every unfinished row; those of other prompts beside it are let go."""

@@ -101,13 +101,12 @@ class LeanDecoder:
         self._trunk[:, :, :, length - before.rest.shape[3] : length] = before.rest
 
     @torch.inference_mode()
-    def keep(self, rows: slice) -> None:
+    def keep(self, rows: slice, tokens: int | None = None) -> None:
         tails = self._tails
         assert tails is not None, "nothing has begun"
-        tails.kv = tails.kv[:, :, :, rows].contiguous()
-        tails.bias = tails.bias[:, rows].contiguous()
-        tails.passages, tails.written = tails.passages[rows], tails.written[rows]
-        tails.attention = None
+        kv, bias = tails.kv[:, :, :, rows].contiguous(), tails.bias[:, rows].contiguous()
+        written = [each[:tokens] for each in tails.written[rows]]
+        self._tails = Tails(kv, bias, tails.passages[rows], written, tails.start)
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:

@@ -93,7 +93,7 @@ class TransformersDecoder:
         return self._forward(self._cache, [[token] for token in tokens])
 
     @torch.inference_mode()
-    def keep(self, rows: slice) -> None:
+    def keep(self, rows: slice, tokens: int | None = None) -> None:
         kept = torch.arange(self._rows, device=self.device)[rows]
         self._cache.reorder_cache(kept)
         self._rows = len(kept)
