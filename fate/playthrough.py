@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from fate.core.choice import EXPLAINED, ByHand, Candidate, Choice, Continuation, Decision, DecisionKind, Reason
-from fate.core.errors import FateError
+from fate.core.errors import FateError, StoppedError
 from fate.core.sampling import SamplerSettings
 from fate.core.story import Path, continued
 from fate.core.text import harmless
@@ -183,25 +184,31 @@ class Playthrough:
         written = {of for of, each in self._ahead.items() if each.generation.done and each.generation.goes_on}
         left = [c for c in choice.candidates if c.id not in written]
         chosen = None if self.engine.several else self.store.chosen_at()
-        while left and not stop():
-            now, left = left, []
-            if chosen is not None:
-                here = pointed_at()
-                now.sort(key=lambda c: (c.written.finish_reason == "eos", c.position != here, -chosen[c.position]))
-                now, left = now[:1], now[1:]
-            begun = self._ahead.get(now[0].id)
-            batch = begun.batch if begun and begun.generation.goes_on else self._begin_ahead(choice, now, plans)
-            while not (batch.done or stop()):
-                batch.step()
+        with suppress(StoppedError):
+            while left and not stop():
+                now, left = left, []
+                if chosen is not None:
+                    here = pointed_at()
+                    now.sort(key=lambda c: (c.written.finish_reason == "eos", c.position != here, -chosen[c.position]))
+                    now, left = now[:1], now[1:]
+                begun = self._ahead.get(now[0].id)
+                if begun and begun.generation.goes_on:
+                    batch = begun.batch
+                else:
+                    batch = self._begin_ahead(choice, now, plans, stop)
+                while not (batch.done or stop()):
+                    batch.step()
 
-    def _begin_ahead(self, choice: Choice, candidates: Sequence[Candidate], plans: Mapping[str, _Plan]) -> Batch:
+    def _begin_ahead(
+        self, choice: Choice, candidates: Sequence[Candidate], plans: Mapping[str, _Plan], stop: Callable[[], bool]
+    ) -> Batch:
         each = [plans[c.id] for c in candidates]
         batch = self.engine.generate_each(
             [plan.prompt_ids for plan in each],
             [plan.settings for plan in each],
             [plan.seeds for plan in each],
             stem=len(choice.prompt_ids) - 1,
-            ahead=True,
+            ahead=stop,
         )
         for c, plan, generation in zip(candidates, each, batch.generations, strict=True):
             self._ahead[c.id] = _Ahead(plan, generation, batch)

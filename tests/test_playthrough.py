@@ -5,7 +5,7 @@ import pytest
 
 from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings, SettingsRanges
-from fate.engine import load
+from fate.engine import lean, load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.replay import what_if
@@ -456,7 +456,8 @@ def play_at_random(store, engine, seed, look):
 
 @pytest.fixture(params=["native", "without a compiler", "transformers"])
 def ending_engine(request, tiny_folders, transformers_engine, monkeypatch):
-    """An engine whose candidates often end the story."""
+    """An engine whose candidates often end the story, and that reads in many parts."""
+    monkeypatch.setattr(lean, "_READ", 16)
     if request.param == "transformers":
         engine = transformers_engine
     else:
@@ -542,7 +543,7 @@ def test_what_a_finished_row_wrote_unseen_beside_longer_ones_is_not_taken_over(e
             [[short] * 3, *([[long] * 3] * 2 * beside)],
             [(4, 5, 6), *([(7, 8, 9)] * 2 * beside)],
             stem=len(prompt) - 1,
-            ahead=True,
+            ahead=lambda: False,
         )
         while not batch.done:
             batch.step()

@@ -22,6 +22,7 @@ a single run of one's own.
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import hashlib
 import itertools
@@ -223,10 +224,28 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, start: Path | 
     model = LlamaForCausalLM(config)
     if start is not None:
         try:
-            model.load_state_dict(LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).state_dict())
+            model.load_state_dict(deepened(LlamaForCausalLM.from_pretrained(start, dtype=torch.float32), recipe.layers))
         except RuntimeError:
             raise SystemExit(f"{start} is not of the recipe's shape; give its shape with --set.") from None
     return model
+
+
+@torch.no_grad()
+def deepened(model: LlamaForCausalLM, layers: int) -> dict[str, torch.Tensor]:
+    """The weights of a model of ``layers`` layers that computes what this one does.
+
+    Every layer is followed by as many copies of itself as the new depth asks for. What a copy adds to the residual
+    stream is nothing at first: the matrices that it writes with are zero, and learn (Chen et al., 2016,
+    arXiv:1511.05641, and Wu et al., 2024, arXiv:2401.02415, for Llama).
+    """
+    have = model.config.num_hidden_layers
+    sources = [i * have // layers for i in range(layers)] if layers > have else [*range(have)]
+    model.model.layers = torch.nn.ModuleList(copy.deepcopy(model.model.layers[source]) for source in sources)
+    for layer, source, before in zip(model.model.layers[1:], sources[1:], sources, strict=False):
+        if source == before:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return model.state_dict()
 
 
 def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
@@ -32,7 +32,12 @@ class Decoder(Protocol):
         """Whether it reads what prompts begin with alike only once."""
 
     def begin(
-        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        rows: int,
+        room: int,
+        stem: int | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> tuple[torch.Tensor, list[int]]:
         """Read prompts, and stand ready to write ``rows`` rows of up to ``room`` tokens after each.
 
@@ -40,14 +45,14 @@ class Decoder(Protocol):
         bits of scores can depend on how many these are.
 
         Returns the scores after each prompt, (prompts, vocabulary), and how many tokens of each had been
-        read before.
+        read before. Raises StoppedError as soon as ``stop``, which is asked while it reads, says so.
         """
 
     def save(self, prompt: tuple[int, ...], stem: int | None) -> Any:
         """How it stands, to be restored after it has begun with such prompts: this one, and others with its stem."""
 
     def restore(self, before: Any) -> None:
-        """Stand again as it was saved."""
+        """Stand again as it was saved. What has been read since then need not be read again by the next ``begin``."""
 
     def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
         """Scores (rows, vocabulary) after one more token in each row.
@@ -125,11 +130,17 @@ class Engine:
         return decode(self.tokenizer, ids)
 
     def begin(
-        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None, ahead: bool
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        rows: int,
+        room: int,
+        stem: int | None,
+        ahead: Callable[[], bool] | None,
     ) -> tuple[torch.Tensor, list[int]]:
         """See ``Decoder.begin``; what was being written cannot go on.
 
-        What is begun ``ahead`` changes nothing for what is begun after it, unless it is taken (``Generation.take``).
+        What is begun ``ahead``, until that says stop, changes nothing for what is begun after it, unless it is taken
+        (``Generation.take``).
         """
         self.writing = None
         taken, before = self._taken, self._before
@@ -138,11 +149,11 @@ class Engine:
             self.decoder.keep(*taken)
         elif before is not None:
             self.decoder.restore(before)
-        if ahead:
+        if ahead is not None:
             self._before = self.decoder.save(prompts[0], stem)
         else:
             self.begun += 1
-        return self.decoder.begin(prompts, rows, room, stem)
+        return self.decoder.begin(prompts, rows, room, stem, ahead)
 
     def forget(self) -> None:
         """Let go of all that was read."""
@@ -173,11 +184,12 @@ class Engine:
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
         stem: int | None = None,
-        ahead: bool = False,
+        ahead: Callable[[], bool] | None = None,
     ) -> Batch:
         """As ``generate``, after each of several prompts at once, equally many rows for each; see ``begin``.
 
-        A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one.
+        A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one. Raises
+        StoppedError where it is begun ``ahead``, and that says stop before the prompts are read.
         """
         longest = max(s.max_new_tokens for each in settings for s in each)
         for prompt in prompts:
@@ -199,7 +211,7 @@ class Batch:
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
         stem: int | None,
-        ahead: bool,
+        ahead: Callable[[], bool] | None,
     ) -> None:
         self._engine = engine
         began = time.monotonic()

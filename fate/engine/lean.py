@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
+from fate.core.errors import StoppedError
 from fate.core.story import common_prefix
 from fate.engine.attention import Positions, TailAttention, Tails, TrunkAttention, rounded
 from fate.engine.families import ACTIVATIONS, Decoder, UnknownDecoderError
@@ -69,16 +71,24 @@ class LeanDecoder:
     def forget(self) -> None:
         self._trunk_ids: list[int] = []
         self._tails: Tails | None = None
+        self._stem = 0, 0  # from where to where the trunk was read by the last ``begin``
+        self._read_ahead: _Read | None = None
 
     @torch.inference_mode()
     def begin(
-        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        rows: int,
+        room: int,
+        stem: int | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> tuple[torch.Tensor, list[int]]:
         tails, self._tails = self._tails, None  # whatever fails from here on, no row is taken for read
+        read, self._read_ahead = self._read_ahead, None
         # What the trunk is to hold; the last token of a prompt never belongs to it.
         shared = min(len(prompts[0]) - 1, *(min(len(p) - 1, common_prefix(prompts[0], p)) for p in prompts))
         stem = shared if stem is None else min(stem, shared)
-        passages, cached = self._settle(prompts, stem, tails)
+        passages, cached = self._settle(prompts, stem, tails, partial(self._read, before=read, stop=stop))
         self._tails = self._new_tails(prompts, stem, passages, room)
         scores = self.advance([prompt[-1] for prompt in prompts])
         tails = self._tails
@@ -91,11 +101,16 @@ class LeanDecoder:
 
     @torch.inference_mode()
     def save(self, prompt: tuple[int, ...], stem: int | None) -> _Saved:
+        self._stem = 0, 0
         same = common_prefix(self._trunk_ids, prompt[: stem or 0])  # of the trunk; the rest is written over
         return _Saved(self._trunk_ids, self._trunk[:, :, :, same : len(self._trunk_ids)].clone(), self._tails)
 
     @torch.inference_mode()
     def restore(self, before: _Saved) -> None:
+        begin, stem = self._stem
+        end = min(stem, len(self._trunk_ids))  # less than the stem where it was stopped
+        read = self._trunk[:, :, :, begin:end].clone()
+        self._read_ahead = _Read(self._trunk_ids[:end], begin, read) if end > begin else None
         self._trunk_ids, self._tails = before.trunk_ids, before.tails
         length = len(before.trunk_ids)
         self._trunk[:, :, :, length - before.rest.shape[3] : length] = before.rest
@@ -140,7 +155,11 @@ class LeanDecoder:
     # --- trunk and tails --------------------------------------------------------------------------
 
     def _settle(
-        self, prompts: Sequence[tuple[int, ...]], stem: int, tails: Tails | None
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        stem: int,
+        tails: Tails | None,
+        read: Callable[[Sequence[int]], None],
     ) -> tuple[list[torch.Tensor], list[int]]:
         """Let the trunk hold the first ``stem`` tokens; returns keys and values of each prompt's passage.
 
@@ -154,13 +173,14 @@ class LeanDecoder:
             beyond = self._read_part(tails, row, len(self._trunk_ids), length)
             self._trunk[:, :, :, len(self._trunk_ids) : length] = beyond
         self._trunk_ids = list(prompts[0][:length])
-        self._read(prompts[0][length:stem])
+        self._stem = length, stem
+        read(prompts[0][length:stem])
         for i, prompt in enumerate(prompts):
             if (unread := len(prompt) - 1 - stem - passages[i].shape[3]) > 0:
                 end = len(prompt) - 1 - unread
                 self._trunk[:, :, :, stem:end] = passages[i]
                 self._trunk_ids += prompt[stem:end]
-                self._read(prompt[end:-1])
+                read(prompt[end:-1])
                 passages[i] = self._trunk[:, :, :, stem : len(prompt) - 1].clone()
                 del self._trunk_ids[stem:]
         return passages, [length for _, length in sources]
@@ -202,24 +222,33 @@ class LeanDecoder:
         ids = [list(prompt[stem:-1]) for prompt in prompts]
         return Tails(kv, bias, ids, [[] for _ in prompts], start)
 
-    def _read(self, ids: Sequence[int]) -> None:
-        """Read tokens of one text to the end of the trunk."""
-        for begin in range(0, len(ids), _READ):
-            part = ids[begin : begin + _READ]
-            done = len(self._trunk_ids)
-            attention = TrunkAttention(self._decoder, self._positions, self._trunk, done, len(part))
-            self._forward(part, range(done, done + len(part)), attention)
-            self._trunk_ids += part
+    def _read(self, ids: Sequence[int], before: _Read | None, stop: Callable[[], bool] | None) -> None:
+        """Read tokens of one text to the end of the trunk, a part at a time, but for what was read ``before``."""
+        first, text = len(self._trunk_ids), [*self._trunk_ids, *ids]
+        for begin in range(first, len(text), _READ):
+            end = min(begin + _READ, len(text))
+            if before is not None and before.has_part(first, begin, text[:end]):
+                self._trunk[:, :, :, begin:end] = before.kv[:, :, :, begin - first : end - first]
+            else:
+                attention = TrunkAttention(self._decoder, self._positions, self._trunk, begin, end - begin)
+                self._forward(text[begin:end], range(begin, end), attention, stop)
+            self._trunk_ids = text[:end]
 
     # --- the pass ---------------------------------------------------------------------------------
 
     def _forward(
-        self, tokens: Sequence[int], places: Sequence[int], attention: TailAttention | TrunkAttention
+        self,
+        tokens: Sequence[int],
+        places: Sequence[int],
+        attention: TailAttention | TrunkAttention,
+        stop: Callable[[], bool] | None = None,
     ) -> torch.Tensor:
         """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them."""
         w, decoder = self._weights, self._decoder
         x = self._embedded(tokens, places)
         for i, layer in enumerate(w.layers):
+            if stop and stop():
+                raise StoppedError
             attended = layer.out(attention(i, layer.qkv(layer.norm1(x))))
             x = x + attended if not decoder.parallel else x
             up = layer.up(layer.norm2(x))
@@ -248,6 +277,21 @@ class _Saved:
     trunk_ids: list[int]
     rest: torch.Tensor
     tails: Tails | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Keys and values of a text from one of its tokens on, as they are read in parts of so many."""
+
+    ids: list[int]  # of all of the text
+    begin: int
+    kv: torch.Tensor  # (layers, 2, kv_heads, len(ids) - begin, head_dim)
+
+    def has_part(self, first: int, begin: int, text: list[int]) -> bool:
+        """Whether the end of a text, from ``begin``, was one of the parts; the text is read from ``first`` on."""
+        # The last bits depend on where parts begin and end.
+        end = min(begin + _READ, len(self.ids))
+        return first == self.begin and len(text) == end and text == self.ids[:end]
 
 
 class _Norm:

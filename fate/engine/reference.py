@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, DynamicCache
 
+from fate.core.errors import StoppedError
 from fate.core.story import common_prefix
 
 _BLOCK = 64  # tokens that are read in one pass: many enough to keep a processor busy
@@ -64,7 +65,12 @@ class TransformersDecoder:
 
     @torch.inference_mode()
     def begin(
-        self, prompts: Sequence[tuple[int, ...]], rows: int, room: int, stem: int | None = None
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        rows: int,
+        room: int,
+        stem: int | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> tuple[torch.Tensor, list[int]]:
         (prompt,) = prompts
         self._cache = None
@@ -73,6 +79,8 @@ class TransformersDecoder:
         # The last token is in no block: its scores are wanted.
         whole = (len(prompt) - 1) // _BLOCK * _BLOCK if self._in_blocks else 0
         for begin in range(cached, whole, _BLOCK):
+            if stop and stop():
+                raise StoppedError
             block, self._read = prompt[begin : begin + _BLOCK], []  # whatever fails, nothing is taken for read
             self._forward(self._blocks, [block])
             self._read = list(prompt[: begin + _BLOCK])

@@ -174,7 +174,7 @@ class _Scripted:
     def __init__(self, script):
         self.script = iter(script)
 
-    def begin(self, prompts, rows, room, stem):
+    def begin(self, prompts, rows, room, stem, stop):
         return self.advance([0]), [0]
 
     def advance(self, tokens, draws=None):

@@ -1,12 +1,14 @@
 """The lean forward against transformers' own, on random models of every family."""
 
 import json
+from contextlib import suppress
 from random import Random
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
 
+from fate.core.errors import StoppedError
 from fate.core.sampling import SettingsRanges
 from fate.engine import Engine, load
 from fate.engine.checkpoint import tensors
@@ -208,6 +210,35 @@ def test_a_text_by_hand_is_read_to_the_same_bits_whether_or_not_others_were_writ
 
     for before in (False, True):
         assert torch.equal(scores(True, before), scores(False, before))
+
+
+@pytest.mark.parametrize("asked", [1, 5, 9, 40])
+@pytest.mark.parametrize("stem", [100, 90])
+def test_reading_stops_between_layers_and_goes_on_where_it_stopped(folder, monkeypatch, asked, stem):
+    monkeypatch.setattr("fate.engine.lean._READ", 16)
+    rng, decoder = Random(6), lean(folder)
+    prompt, other = tokens(rng, 120), tokens(rng, 70)
+    read = []
+    forward = decoder._forward
+    monkeypatch.setattr(decoder, "_forward", lambda part, *how: read.append(len(part)) or forward(part, *how))
+
+    def scores(stopped):
+        decoder.forget()
+        decoder.begin([other], 3, 20)
+        if stopped:
+            left = iter(range(asked))
+            saved = decoder.save(prompt, 100)
+            with suppress(StoppedError):
+                decoder.begin([prompt], 3, 20, 100, lambda: next(left, None) is None)
+            decoder.restore(saved)
+        read.clear()
+        begun, _ = decoder.begin([prompt], 3, 20, stem)
+        return torch.cat([begun, decoder.advance([5, 6, 7])]), sum(count for count in read if count > 3)
+
+    (expected, whole), (found, rest) = scores(False), scores(True)
+    assert torch.equal(found, expected)
+    ahead = min(16 * (asked // decoder._decoder.layers), 100)
+    assert whole - rest == (ahead if stem == 100 else min(ahead, 80))  # only where its parts are the same
 
 
 def test_rows_written_ahead_are_what_they_would_have_been():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, MistralConfig, MistralForCausalLM
 
+from fate.core.errors import StoppedError
 from fate.engine.reference import TransformersDecoder
 from tests.tiny_models import CONTEXT, VOCABULARY, tiny_model
 
@@ -79,6 +80,14 @@ def test_what_was_read_is_not_read_again():
     assert decoder.begin([story + text(rng, 50)], 3, 8)[1] == [192]
     assert decoder.begin([story[:150]], 3, 8)[1] == [128]
     assert decoder.begin([text(rng, 150)], 3, 8)[1] == [0]
+
+
+def test_reading_stops_between_blocks_and_goes_on_where_it_stopped():
+    decoder, rng = TransformersDecoder(model("plain")), Random(3)
+    story, asked = text(rng, 200), iter((False, False, True))
+    with pytest.raises(StoppedError):
+        decoder.begin([story], 3, 8, stop=lambda: next(asked))
+    assert decoder.begin([story], 3, 8)[1] == [128]
 
 
 def test_some_rows_go_on_without_the_others(decoder):
