@@ -24,7 +24,7 @@ import torch
 from benchmarks.engine import WordsOf, cpu
 from benchmarks.shapes import SHAPES, model_of, tensors
 from fate.core.choice import ModelInfo
-from fate.core.sampling import SettingsRanges
+from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import Engine, load
 from fate.engine.families import describe
 from fate.engine.lean import LeanDecoder
@@ -103,12 +103,56 @@ def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str,
     }
 
 
+def give_way(engine: Engine, stops: int) -> dict[str, Any]:
+    """Seconds from when a key comes until nothing is written ahead any more, after a restart on a long story.
+
+    The keys come at equal distances through all that is read and written ahead.
+    """
+    words = " ".join(opening.text for opening in openings()).split()
+    room = engine.context - 2 * SamplerSettings().max_new_tokens
+    while len(engine.encode(" ".join(words))) < room:
+        words *= 2
+    while len(engine.encode(" ".join(words))) > room:
+        words.pop()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "fate.db")
+        story = store.new_story(" ".join(words))
+
+        def stopped_after(seconds: float) -> float:
+            engine.forget()
+            game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(1))
+            choice = [offer.choice for offer in game.offer()][-1]  # from the second time on, one that waits
+            assert choice is not None
+            key = threading.Event()
+            writer = threading.Thread(target=game.look_ahead, args=(choice, key.is_set))
+            writer.start()
+            writer.join(seconds)
+            came = time.perf_counter()
+            key.set()
+            writer.join()
+            return time.perf_counter() - came
+
+        stopped_after(0)
+        began = time.perf_counter()
+        stopped_after(threading.TIMEOUT_MAX)
+        whole = time.perf_counter() - began
+        waits = [stopped_after(whole * (i + 0.5) / stops) for i in range(stops)]
+        store.close()
+    return {
+        "whole": whole,
+        "waits": waits,
+        "p50": statistics.median(waits),
+        "p95": statistics.quantiles(waits, n=20)[-1],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "shapes", nargs="*", default=["storyteller", "bloom-560m"], help=", ".join([*SHAPES, "transformers"])
     )
     parser.add_argument("--choices", type=int, default=20)
+    parser.add_argument("--stops", type=int, default=40, help="keys that come while it is written ahead")
     parser.add_argument("--reading", type=float, action="append", help="seconds (default: 2 and 6)")
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -128,6 +172,12 @@ def main() -> None:
                     flush=True,
                 )
                 RESULTS.write_text(json.dumps(results, indent=1))
+        found = results[shape]["giving way"] = give_way(engine, arguments.stops)
+        print(
+            f"{shape:12} gives way after {found['p50']:.3f} s (p50), {found['p95']:.3f} s (p95), "
+            f"{max(found['waits']):.3f} s at most"
+        )
+        RESULTS.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,20 @@ class Ghostwriter:
 
         Both are asked from a thread.
         """
-        work = partial(self._write_ahead, playthrough, choice, is_read, pointed_at)
+
+        def work() -> None:
+            worker = get_current_worker()
+
+            def stop() -> bool:
+                return worker.is_cancelled or not is_read()
+
+            try:
+                with self._screen.app.engine_in_use:
+                    if not stop():
+                        playthrough.look_ahead(choice, stop, pointed_at)
+            except Exception as error:  # nobody has asked for it yet; the next offer says it if it still is so
+                self._screen.log.warning(f"nothing could be written ahead: {error!r}")
+
         self._screen.run_worker(work, thread=True, group="ahead", exclusive=True)
 
     def _write(self, playthrough: Playthrough, turn: Turn) -> None:
@@ -58,22 +71,3 @@ class Ghostwriter:
             tell(OfferFailed(turn.number, str(error)))
         except Exception as error:  # a model can fail in any way; the story stands and can be gone on with
             tell(OfferFailed(turn.number, f"No candidates could be written: {error!r}."))
-
-    def _write_ahead(
-        self,
-        playthrough: Playthrough,
-        choice: Choice,
-        is_read: Callable[[], bool],
-        pointed_at: Callable[[], int | None],
-    ) -> None:
-        worker = get_current_worker()
-
-        def stop() -> bool:
-            return worker.is_cancelled or not is_read()
-
-        try:
-            with self._screen.app.engine_in_use:
-                if not stop():
-                    playthrough.look_ahead(choice, stop, pointed_at)
-        except Exception as error:  # nobody has asked for it yet; the next offer says it if it still is so
-            self._screen.log.warning(f"nothing could be written ahead: {error!r}")
