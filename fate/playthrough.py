@@ -208,7 +208,7 @@ class Playthrough:
             [plan.settings for plan in each],
             [plan.seeds for plan in each],
             stem=len(choice.prompt_ids) - 1,
-            ahead=stop,
+            stop=stop,
         )
         for c, plan, generation in zip(candidates, each, batch.generations, strict=True):
             self._ahead[c.id] = _Ahead(plan, generation, batch)

@@ -43,7 +43,7 @@ class FakeEngine:
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids))
 
-    def generate_each(self, prompts, settings, seeds, stem=None, ahead=None) -> FakeBatch:
+    def generate_each(self, prompts, settings, seeds, stem=None, stop=None) -> FakeBatch:
         return FakeBatch([self.generate(*each) for each in zip(prompts, settings, seeds, strict=True)])
 
     def window(self, ids: Sequence[int], room: int) -> tuple[int, ...]:

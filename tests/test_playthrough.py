@@ -354,9 +354,9 @@ def test_another_engine_in_the_middle_of_an_offer_counts_from_the_next_one_on(st
     assert store.choice(first.id).decision.annotator == "Ann"
 
 
-def ahead(playthrough, choice, tokens=10**6):
-    """Write ahead for as many steps of the batch."""
-    left = iter(range(tokens))
+def ahead(playthrough, choice, asked=10**6):
+    """Write ahead until that was asked so often whether to stop: for each layer of a reading, and for each token."""
+    left = iter(range(asked))
     playthrough.look_ahead(choice, lambda: next(left, None) is None)
 
 
@@ -365,8 +365,8 @@ def engine(request, engines, transformers_engine):
     return engines["llama"] if request.param == "lean" else transformers_engine
 
 
-@pytest.mark.parametrize("tokens", [0, 7, 40, 10**6])
-def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engine, tokens):
+@pytest.mark.parametrize("asked", [0, 7, 40, 10**6])
+def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engine, asked):
     def written(name, looking):
         store = Store(tmp_path / f"{name}.db")
         playthrough, rows = playing(store, engine), []
@@ -375,7 +375,7 @@ def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path,
             choice = offered(playthrough)
             rows.append([(c.slot, c.written.settings, c.written.seed, c.written.logprobs) for c in choice.candidates])
             if looking:
-                ahead(playthrough, choice, tokens)
+                ahead(playthrough, choice, asked)
             playthrough.choose(choice, choice.candidates[position], 5)
         store.close()
         return rows
@@ -478,7 +478,7 @@ def test_what_was_written_ahead_changes_nothing_whatever_the_reader_does(tmp_pat
     rng = Random(seed)
     expected = played("without", lambda playthrough, choice: None)
     assert played("all", ahead) == expected
-    assert played("some", lambda playthrough, choice: ahead(playthrough, choice, rng.randrange(30))) == expected
+    assert played("some", lambda playthrough, choice: ahead(playthrough, choice, rng.randrange(50))) == expected
 
 
 def test_what_failed_while_it_was_written_ahead_is_written_as_if_nothing_had_happened(tmp_path, engine, monkeypatch):
@@ -543,7 +543,7 @@ def test_what_a_finished_row_wrote_unseen_beside_longer_ones_is_not_taken_over(e
             [[short] * 3, *([[long] * 3] * 2 * beside)],
             [(4, 5, 6), *([(7, 8, 9)] * 2 * beside)],
             stem=len(prompt) - 1,
-            ahead=lambda: False,
+            stop=lambda: False,
         )
         while not batch.done:
             batch.step()

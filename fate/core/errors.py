@@ -1,8 +1,8 @@
-"""What went wrong, for the reader."""
+"""Why something was not done."""
 
 
 class StoppedError(Exception):
-    """Work was given up because its caller asked for that."""
+    """Its caller did not want it any more."""
 
 
 class FateError(Exception):

@@ -45,14 +45,14 @@ class Decoder(Protocol):
         bits of scores can depend on how many these are.
 
         Returns the scores after each prompt, (prompts, vocabulary), and how many tokens of each had been
-        read before. Raises StoppedError as soon as ``stop``, which is asked while it reads, says so.
+        read before. Raises StoppedError where ``stop``, which is asked again and again while prompts are read, says so.
         """
 
     def save(self, prompt: tuple[int, ...], stem: int | None) -> Any:
         """How it stands, to be restored after it has begun with such prompts: this one, and others with its stem."""
 
     def restore(self, before: Any) -> None:
-        """Stand again as it was saved. What has been read since then need not be read again by the next ``begin``."""
+        """Stand again as it was saved; the next ``begin`` may know what was read since then."""
 
     def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
         """Scores (rows, vocabulary) after one more token in each row.
@@ -135,25 +135,24 @@ class Engine:
         rows: int,
         room: int,
         stem: int | None,
-        ahead: Callable[[], bool] | None,
+        stop: Callable[[], bool] | None,
     ) -> tuple[torch.Tensor, list[int]]:
         """See ``Decoder.begin``; what was being written cannot go on.
 
-        What is begun ``ahead``, until that says stop, changes nothing for what is begun after it, unless it is taken
+        With a ``stop`` it is begun ahead: that changes nothing for what is begun after it, unless it is taken
         (``Generation.take``).
         """
         self.writing = None
-        taken, before = self._taken, self._before
+        if self._taken is not None:
+            self.decoder.keep(*self._taken)
+        elif self._before is not None:
+            self.decoder.restore(self._before)
         self._taken = self._before = None
-        if taken is not None:
-            self.decoder.keep(*taken)
-        elif before is not None:
-            self.decoder.restore(before)
-        if ahead is not None:
+        if stop is not None:
             self._before = self.decoder.save(prompts[0], stem)
         else:
             self.begun += 1
-        return self.decoder.begin(prompts, rows, room, stem, ahead)
+        return self.decoder.begin(prompts, rows, room, stem, stop)
 
     def forget(self) -> None:
         """Let go of all that was read."""
@@ -184,12 +183,12 @@ class Engine:
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
         stem: int | None = None,
-        ahead: Callable[[], bool] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Batch:
         """As ``generate``, after each of several prompts at once, equally many rows for each; see ``begin``.
 
         A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one. Raises
-        StoppedError where it is begun ``ahead``, and that says stop before the prompts are read.
+        StoppedError where ``stop``, with which it is begun ahead, says so before the prompts are read.
         """
         longest = max(s.max_new_tokens for each in settings for s in each)
         for prompt in prompts:
@@ -198,7 +197,7 @@ class Engine:
                     f"the prompt must have between 1 and {self.context - longest} tokens "
                     f"(context {self.context}, {longest} to write), not {len(prompt)}"
                 )
-        return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds, stem, ahead)
+        return Batch(self, [tuple(prompt) for prompt in prompts], settings, seeds, stem, stop)
 
 
 class Batch:
@@ -211,7 +210,7 @@ class Batch:
         settings: Sequence[Sequence[SamplerSettings]],
         seeds: Sequence[Sequence[int]],
         stem: int | None,
-        ahead: Callable[[], bool] | None,
+        stop: Callable[[], bool] | None,
     ) -> None:
         self._engine = engine
         began = time.monotonic()
@@ -222,7 +221,7 @@ class Batch:
         self._rows_each = len(settings[0])
         self._warper = self._warper_of([s for each in settings for s in each])
         room = max(s.max_new_tokens for each in settings for s in each)
-        scores, cached = engine.begin(prompts, self._rows_each, room, stem, ahead)
+        scores, cached = engine.begin(prompts, self._rows_each, room, stem, stop)
         engine.writing = self
         for generation, tokens in zip(self.generations, cached, strict=True):
             generation.cached_tokens = tokens

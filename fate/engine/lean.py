@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -71,8 +70,8 @@ class LeanDecoder:
     def forget(self) -> None:
         self._trunk_ids: list[int] = []
         self._tails: Tails | None = None
-        self._stem = 0, 0  # from where to where the trunk was read by the last ``begin``
-        self._read_ahead: _Read | None = None
+        self._reading = 0, 0  # which of the trunk's tokens the last ``begin`` was to read
+        self._read_ahead: _ReadAhead | None = None
 
     @torch.inference_mode()
     def begin(
@@ -84,11 +83,10 @@ class LeanDecoder:
         stop: Callable[[], bool] | None = None,
     ) -> tuple[torch.Tensor, list[int]]:
         tails, self._tails = self._tails, None  # whatever fails from here on, no row is taken for read
-        read, self._read_ahead = self._read_ahead, None
         # What the trunk is to hold; the last token of a prompt never belongs to it.
         shared = min(len(prompts[0]) - 1, *(min(len(p) - 1, common_prefix(prompts[0], p)) for p in prompts))
         stem = shared if stem is None else min(stem, shared)
-        passages, cached = self._settle(prompts, stem, tails, partial(self._read, before=read, stop=stop))
+        passages, cached = self._settle(prompts, stem, tails, stop)
         self._tails = self._new_tails(prompts, stem, passages, room)
         scores = self.advance([prompt[-1] for prompt in prompts])
         tails = self._tails
@@ -101,16 +99,16 @@ class LeanDecoder:
 
     @torch.inference_mode()
     def save(self, prompt: tuple[int, ...], stem: int | None) -> _Saved:
-        self._stem = 0, 0
+        self._reading = 0, 0
         same = common_prefix(self._trunk_ids, prompt[: stem or 0])  # of the trunk; the rest is written over
         return _Saved(self._trunk_ids, self._trunk[:, :, :, same : len(self._trunk_ids)].clone(), self._tails)
 
     @torch.inference_mode()
     def restore(self, before: _Saved) -> None:
-        begin, stem = self._stem
+        first, stem = self._reading
         end = min(stem, len(self._trunk_ids))  # less than the stem where it was stopped
-        read = self._trunk[:, :, :, begin:end].clone()
-        self._read_ahead = _Read(self._trunk_ids[:end], begin, read) if end > begin else None
+        if end > first:
+            self._read_ahead = _ReadAhead(self._trunk_ids[:end], first, self._trunk[:, :, :, first:end].clone())
         self._trunk_ids, self._tails = before.trunk_ids, before.tails
         length = len(before.trunk_ids)
         self._trunk[:, :, :, length - before.rest.shape[3] : length] = before.rest
@@ -159,12 +157,13 @@ class LeanDecoder:
         prompts: Sequence[tuple[int, ...]],
         stem: int,
         tails: Tails | None,
-        read: Callable[[Sequence[int]], None],
+        stop: Callable[[], bool] | None,
     ) -> tuple[list[torch.Tensor], list[int]]:
         """Let the trunk hold the first ``stem`` tokens; returns keys and values of each prompt's passage.
 
         Each is (layers, 2, kv_heads, tokens, head_dim). What any row has read is taken over, the rest is read.
         """
+        ahead, self._read_ahead = self._read_ahead, None  # it holds for one beginning only
         sources = [self._source(prompt[:-1], tails) for prompt in prompts]
         passages = [self._read_part(tails, row, stem, length) for row, length in sources]
         row, length = max(sources, key=lambda source: source[1])
@@ -173,14 +172,14 @@ class LeanDecoder:
             beyond = self._read_part(tails, row, len(self._trunk_ids), length)
             self._trunk[:, :, :, len(self._trunk_ids) : length] = beyond
         self._trunk_ids = list(prompts[0][:length])
-        self._stem = length, stem
-        read(prompts[0][length:stem])
+        self._reading = length, stem
+        self._read(prompts[0][length:stem], stop, ahead)
         for i, prompt in enumerate(prompts):
             if (unread := len(prompt) - 1 - stem - passages[i].shape[3]) > 0:
                 end = len(prompt) - 1 - unread
                 self._trunk[:, :, :, stem:end] = passages[i]
                 self._trunk_ids += prompt[stem:end]
-                read(prompt[end:-1])
+                self._read(prompt[end:-1], stop)
                 passages[i] = self._trunk[:, :, :, stem : len(prompt) - 1].clone()
                 del self._trunk_ids[stem:]
         return passages, [length for _, length in sources]
@@ -222,13 +221,14 @@ class LeanDecoder:
         ids = [list(prompt[stem:-1]) for prompt in prompts]
         return Tails(kv, bias, ids, [[] for _ in prompts], start)
 
-    def _read(self, ids: Sequence[int], before: _Read | None, stop: Callable[[], bool] | None) -> None:
-        """Read tokens of one text to the end of the trunk, a part at a time, but for what was read ``before``."""
-        first, text = len(self._trunk_ids), [*self._trunk_ids, *ids]
-        for begin in range(first, len(text), _READ):
+    def _read(self, ids: Sequence[int], stop: Callable[[], bool] | None, ahead: _ReadAhead | None = None) -> None:
+        """Read tokens of one text to the end of the trunk, a part at a time, but for what was read ``ahead``."""
+        text = [*self._trunk_ids, *ids]
+        for begin in range(len(self._trunk_ids), len(text), _READ):
             end = min(begin + _READ, len(text))
-            if before is not None and before.has_part(first, begin, text[:end]):
-                self._trunk[:, :, :, begin:end] = before.kv[:, :, :, begin - first : end - first]
+            part = ahead.part(begin, text[:end]) if ahead else None
+            if part is not None:
+                self._trunk[:, :, :, begin:end] = part
             else:
                 attention = TrunkAttention(self._decoder, self._positions, self._trunk, begin, end - begin)
                 self._forward(text[begin:end], range(begin, end), attention, stop)
@@ -280,18 +280,19 @@ class _Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """Keys and values of a text from one of its tokens on, as they are read in parts of so many."""
+class _ReadAhead:
+    """Keys and values of a text from its token ``first`` on, read in parts."""
 
     ids: list[int]  # of all of the text
-    begin: int
-    kv: torch.Tensor  # (layers, 2, kv_heads, len(ids) - begin, head_dim)
+    first: int
+    kv: torch.Tensor  # (layers, 2, kv_heads, len(ids) - first, head_dim)
 
-    def has_part(self, first: int, begin: int, text: list[int]) -> bool:
-        """Whether the end of a text, from ``begin``, was one of the parts; the text is read from ``first`` on."""
-        # The last bits depend on where parts begin and end.
-        end = min(begin + _READ, len(self.ids))
-        return first == self.begin and len(text) == end and text == self.ids[:end]
+    def part(self, begin: int, text: list[int]) -> torch.Tensor | None:
+        """Keys and values of the end of a text, from ``begin`` on, if that was one of the parts."""
+        # The text is compared as a whole, as the last bits depend on where a part begins and ends.
+        if begin not in range(self.first, len(self.ids), _READ) or text != self.ids[: begin + _READ]:
+            return None
+        return self.kv[:, :, :, begin - self.first : len(text) - self.first]
 
 
 class _Norm:

@@ -79,11 +79,11 @@ class TransformersDecoder:
         # The last token is in no block: its scores are wanted.
         whole = (len(prompt) - 1) // _BLOCK * _BLOCK if self._in_blocks else 0
         for begin in range(cached, whole, _BLOCK):
-            if stop and stop():
-                raise StoppedError
+            _heed(stop)
             block, self._read = prompt[begin : begin + _BLOCK], []  # whatever fails, nothing is taken for read
             self._forward(self._blocks, [block])
             self._read = list(prompt[: begin + _BLOCK])
+        _heed(stop)
         cache = copy.deepcopy(self._blocks)
         scores = self._forward(cache, [prompt[whole:]])
         cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.device))
@@ -126,3 +126,8 @@ class TransformersDecoder:
     def _slides(self) -> bool:
         """Whether tokens have slid out of a window: they cannot come back."""
         return any(layer.is_sliding and len(self._read) >= layer.sliding_window for layer in self._blocks.layers)
+
+
+def _heed(stop: Callable[[], bool] | None) -> None:
+    if stop and stop():
+        raise StoppedError

@@ -249,6 +249,7 @@ class Game(Screen[None]):
             self._enter("open")
             self._turn.wish = answer
             self._give_up_words()
+            self._while_they_are_read()
         else:
             self._draft(answer.kind, answer.position).taken(answer.text)
             self._go_on()
@@ -289,6 +290,7 @@ class Game(Screen[None]):
             words, self._next = self._next, None
             if words and not self._give(words.kind, words.position, words.text):
                 self._tell_draft_kept(words.kind)
+            self._while_they_are_read()
         if refused:
             self.query_one(Bar).mention(refused)
 

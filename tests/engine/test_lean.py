@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
 
 from fate.core.errors import StoppedError
-from fate.core.sampling import SettingsRanges
+from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import Engine, load
 from fate.engine.checkpoint import tensors
 from fate.engine.families import UnknownDecoderError, describe
@@ -212,33 +212,64 @@ def test_a_text_by_hand_is_read_to_the_same_bits_whether_or_not_others_were_writ
         assert torch.equal(scores(True, before), scores(False, before))
 
 
-@pytest.mark.parametrize("asked", [1, 5, 9, 40])
-@pytest.mark.parametrize("stem", [100, 90])
-def test_reading_stops_between_layers_and_goes_on_where_it_stopped(folder, monkeypatch, asked, stem):
+@pytest.fixture
+def short_parts(monkeypatch):
     monkeypatch.setattr("fate.engine.lean._READ", 16)
-    rng, decoder = Random(6), lean(folder)
-    prompt, other = tokens(rng, 120), tokens(rng, 70)
-    read = []
+
+
+@pytest.mark.parametrize("asked", [1, 5, 9, 16, 23, 40])  # the last but two while the end of the prompt is read
+@pytest.mark.parametrize("again", ["the same", "a shorter stem", "another beginning", "another middle"])
+def test_reading_that_was_stopped_goes_on_where_it_stopped_and_changes_nothing(folder, short_parts, asked, again):
+    rng, decoder, read = Random(6), lean(folder), []
     forward = decoder._forward
-    monkeypatch.setattr(decoder, "_forward", lambda part, *how: read.append(len(part)) or forward(part, *how))
+    decoder._forward = lambda part, *how: read.append(len(part)) or forward(part, *how)
+    prompt, stem = tokens(rng, 120), 100
+    begun_before = prompt[:10] + tokens(rng, 60)
+    text = {
+        "another beginning": prompt[:9] + tokens(rng, 17) + prompt[26:],
+        "another middle": prompt[:45] + tokens(rng, 16) + prompt[61:],
+    }.get(again, prompt)
 
     def scores(stopped):
         decoder.forget()
-        decoder.begin([other], 3, 20)
+        decoder.begin([begun_before], 3, 20)
         if stopped:
             left = iter(range(asked))
-            saved = decoder.save(prompt, 100)
+            saved = decoder.save(prompt, stem)
             with suppress(StoppedError):
-                decoder.begin([prompt], 3, 20, 100, lambda: next(left, None) is None)
+                decoder.begin([prompt], 3, 20, stem, lambda: next(left, None) is None)
             decoder.restore(saved)
         read.clear()
-        begun, _ = decoder.begin([prompt], 3, 20, stem)
+        begun, _ = decoder.begin([text], 3, 20, 90 if again == "a shorter stem" else stem)
         return torch.cat([begun, decoder.advance([5, 6, 7])]), sum(count for count in read if count > 3)
 
     (expected, whole), (found, rest) = scores(False), scores(True)
     assert torch.equal(found, expected)
-    ahead = min(16 * (asked // decoder._decoder.layers), 100)
-    assert whole - rest == (ahead if stem == 100 else min(ahead, 80))  # only where its parts are the same
+    ahead = min(16 * (asked // decoder._decoder.layers), stem - 10)
+    known = {"the same": ahead, "a shorter stem": min(ahead, 80), "another beginning": 0, "another middle": 32}[again]
+    assert whole - rest == min(ahead, known)
+
+
+def test_a_decoder_that_could_not_be_put_back_is_put_back_the_next_time(engines, monkeypatch):
+    engine, room = engines["llama"], SettingsRanges(fixed=SamplerSettings(min_new_tokens=4, max_new_tokens=16))
+    prompt, drawn = engine.encode("The old man looked at the sea. " * 6), (room.draw(Random(0), 3), (1, 2, 3))
+
+    def first(failing):
+        engine.forget()
+        engine.generate_each([prompt], *([each] for each in drawn), stem=len(prompt) - 3, stop=lambda: False)
+        if failing:
+            with monkeypatch.context() as patched:
+                patched.setattr(engine.decoder, "restore", raising)
+                with pytest.raises(MemoryError):
+                    engine.generate(prompt, *drawn, stem=len(prompt) - 9)
+        generation = engine.generate(prompt, *drawn, stem=len(prompt) - 9)
+        generation.step()
+        return generation.cached_tokens, [row.logprobs for row in generation.rows]
+
+    def raising(before):
+        raise MemoryError
+
+    assert first(failing=True) == first(failing=False)
 
 
 def test_rows_written_ahead_are_what_they_would_have_been():

@@ -88,6 +88,8 @@ def test_reading_stops_between_blocks_and_goes_on_where_it_stopped():
     with pytest.raises(StoppedError):
         decoder.begin([story], 3, 8, stop=lambda: next(asked))
     assert decoder.begin([story], 3, 8)[1] == [128]
+    with pytest.raises(StoppedError):
+        decoder.begin([story], 3, 8, stop=lambda: True)
 
 
 def test_some_rows_go_on_without_the_others(decoder):
