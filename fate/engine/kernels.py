@@ -21,6 +21,12 @@ Precision = Literal["float32", "float16", "bfloat16", "int8"]
 Product = Callable[[torch.Tensor], torch.Tensor]
 _CHUNK = 1 << 26  # weights packed at once: the fp32 copy that packing takes is bounded by this
 _LOW = 2.0**12  # what fp16 leaves of an fp32 weight is kept as a second fp16, this many times larger
+_OPERATORS = (
+    "linear_prepack_fp16",
+    "linear_dynamic_fp16",
+    "linear_prepack",
+    "linear_with_input_q_dq_qweight_dq_output_fp32",
+)
 _STEP, _ZERO = 1 / 127, 127  # in 8 bit, the integers from 0 to 254 stand for activations from -1 to 1
 
 
@@ -28,9 +34,14 @@ def products(precision: str) -> Literal["native", "fbgemm", "torch"]:
     """Whose products with weights of a precision the CPU of this machine takes; PyTorch's own have fp32 or bf16."""
     if precision != "bfloat16" and native.library() is not None:
         return "native"
-    if precision != "bfloat16" and "fbgemm" in (torch.backends.quantized.supported_engines or ()):
+    if precision != "bfloat16" and "fbgemm" in (torch.backends.quantized.supported_engines or ()) and _has_operators():
         return "fbgemm"
     return "torch"
+
+
+def _has_operators() -> bool:
+    """Whether this PyTorch still has FBGEMM's operators: the tensors that they take are announced to go one day."""
+    return hasattr(torch, "quantize_per_channel") and all(hasattr(torch.ops.quantized, name) for name in _OPERATORS)
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None, precision: Precision) -> Product:
@@ -96,7 +107,7 @@ class _Half:
 class _Int8:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         scale = weight.abs().amax(1).clamp(min=1e-12) / 127
-        with warnings.catch_warnings():  # PyTorch announces that tensors of this type will go one day
+        with warnings.catch_warnings():  # see _has_operators
             warnings.simplefilter("ignore", UserWarning)
             packed = torch.quantize_per_channel(
                 weight, scale, torch.zeros_like(scale, dtype=torch.int64), 0, torch.qint8
