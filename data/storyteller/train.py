@@ -14,9 +14,9 @@ run can be lengthened from a checkpoint that has not begun to fall. What is writ
 the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
 seen so far, writes the model as it is.
 
-The recipe is several runs, ``RUNS``. One that goes on from a finished model writes a mean of the weights before and
-after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). ``--set`` and ``--start`` are for
-a single run of one's own.
+The recipe is several runs, ``RUNS``. One that goes on from a finished model may be deeper than that, and writes a mean
+of the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). ``--set``
+and ``--start`` are for a single run of one's own.
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ WEIGHTS = {
 RUNS = (
     (),
     ("tokens=15564800", "warmup=50", "decay=1", "tinystories=6", "tinystories_more=6", "llama_stories=1.5"),
+    (
+        *("layers=12", "tokens=14745600", "warmup=50", "decay=1", "weight_decay=0.05"),
+        *("tinystories=6", "tinystories_more=6", "kept=0.25"),
+    ),
 )
 
 
