@@ -243,7 +243,10 @@ class LeanDecoder:
         attention: TailAttention | TrunkAttention,
         stop: Callable[[], bool] | None = None,
     ) -> torch.Tensor:
-        """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them."""
+        """Hidden states (tokens, hidden) before the head; leaves keys and values where ``attention`` keeps them.
+
+        Raises StoppedError before the first layer before which ``stop`` says so.
+        """
         w, decoder = self._weights, self._decoder
         x = self._embedded(tokens, places)
         for i, layer in enumerate(w.layers):
