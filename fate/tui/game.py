@@ -61,7 +61,7 @@ class Game(Screen[None]):
         self._next: Answer | None = None  # words by hand that came before the turn that they answer
         self._leaving = False  # as soon as an answer is kept
         self._stepped_from: str | None = None  # a text that is marked where it is offered again
-        self._past_the_end: str | None = None  # the ending after which the reader wanted to go on
+        self._past_the_end: set[str | None] = set()  # the endings after which the reader wanted to go on
 
     def compose(self) -> ComposeResult:
         yield Bar(self._path.title)
@@ -72,7 +72,7 @@ class Game(Screen[None]):
 
     def on_mount(self) -> None:
         if self._path.ended and self.app.waits(self._path.story_id):
-            self._past_the_end = self._path.tip_id
+            self._past_the_end.add(self._path.tip_id)
         self._show_page()
         self.set_class(self._at_the_end, "-ended")
         self.watch(self.app, "config", self._follow)
@@ -95,7 +95,7 @@ class Game(Screen[None]):
 
     @property
     def _at_the_end(self) -> bool:
-        return self._path.ended and self._path.tip_id != self._past_the_end
+        return self._path.ended and self._path.tip_id not in self._past_the_end
 
     def _say_doing(self, doing: str) -> None:
         if self._state == "loading":
@@ -130,6 +130,7 @@ class Game(Screen[None]):
         self._turn = Turn(self._turn.number + 1)
         self._turn.wish, self._next = self._next, None
         self._path = self._playthrough.path
+        self.refresh_bindings()  # at the end some keys have no meaning
         self._show_page()
         self.query_one(Why).ask(self._playthrough, [self.app.key(f"writing.why-{word}") for word in REASONS])
         self._candidates.clear()
@@ -160,8 +161,6 @@ class Game(Screen[None]):
                     page.tell(path.written_with)
 
     def _enter(self, state: State) -> None:
-        if "ended" in (state, self._state):
-            self.refresh_bindings()  # some keys have no meaning there
         self._state = state
         choice = f"choice {len(self._path.passages) + 1}"
         said: dict[State, str] = {

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from textual import events
+from textual.widgets._footer import FooterKey
 
 from fate.store import Store, StoreError
 from fate.tui.screens.keys import KeysScreen
@@ -204,6 +205,30 @@ async def test_past_the_end_a_reroll_stays_past_the_end(game, store):
         await press(pilot, "r")
         await press(pilot, "r")
         assert decisions(store) == ["chosen", "none_good", None]
+
+
+async def test_undo_brings_back_the_candidates_before_an_end_and_their_keys(game, store):
+    app = game(FakeEngine(reasons=("eos", "sentence", "sentence")))
+
+    def keys():
+        return [key.description for key in app.screen.query(FooterKey)]
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        with_candidates = keys()
+        await press(pilot, "1", then="ended")
+        await until(lambda: "Edit" not in keys())
+        await press(pilot, "u")
+        await until(lambda: keys() == with_candidates)
+        await press(pilot, "1", then="ended")
+        await press(pilot, "r")
+        await press(pilot, "1", then="ended")
+        await press(pilot, "r")
+        await press(pilot, "2")
+        for _ in range(3):  # to what follows the second end, the first end, and the opening
+            await press(pilot, "u")
+            await until(lambda: keys() == with_candidates)
+        assert page(app) == OPENING
 
 
 async def test_a_decision_is_committed_before_the_page_changes(game, store, monkeypatch):

@@ -48,7 +48,7 @@ class WritingScreen(Game):
 
     def action_reroll(self) -> None:
         if self._state in ("ended", "loading"):
-            self._past_the_end = self._path.tip_id
+            self._past_the_end.add(self._path.tip_id)
         if self._state in ("ended", "failed"):
             self._go_on()
         else:
