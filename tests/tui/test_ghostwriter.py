@@ -3,6 +3,7 @@
 import asyncio
 from itertools import groupby
 
+import pytest
 from textual import events
 
 from fate.playthrough import Playthrough
@@ -201,6 +202,22 @@ async def test_what_writes_ahead_is_told_where_the_reader_points(game, store, mo
         assert asked[0]() == 1
         await press(pilot, "3")
         assert asked[0]() is None
+
+
+@pytest.mark.parametrize("key", ["u", "2"])
+async def test_writing_ahead_goes_on_after_a_step_that_was_impossible_or_an_answer_that_was_not_kept(
+    game, store, monkeypatch, key
+):
+    looked = []
+    monkeypatch.setattr(Playthrough, "look_ahead", lambda self, choice, *_: looked.append(choice.id))
+    monkeypatch.setattr(store, "decide", failing)
+    app = game(FakeEngine(NUMBERED, several=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_open(pilot)
+        await until(lambda: len(looked) == 1)
+        await pilot.press(key)  # there is nothing to undo
+        await until(lambda: len(looked) == 2)
+        assert len(set(looked)) == 1
 
 
 async def test_nothing_is_written_ahead_on_battery(game, store, monkeypatch):
