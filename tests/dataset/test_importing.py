@@ -75,7 +75,7 @@ def test_a_story_that_went_on_elsewhere_brings_its_new_choices_and_moves_no_read
     with sqlite3.connect(tmp_path / "copy.db") as copy, sqlite3.connect(store.file) as source:
         source.backup(copy)
     elsewhere = Store(tmp_path / "copy.db")
-    from tests.test_playthrough import offered, playing
+    from tests.playing import offered, playing
 
     play_on = playing(elsewhere, story=story)
     choice = offered(play_on)
@@ -184,7 +184,7 @@ def test_what_is_imported_later_than_now_does_not_stop_the_clock(store, other):
     with sqlite3.connect(other.file) as db:
         db.execute("UPDATE decision SET created_at = '2999-01-01T00:00:00.000000+00:00'")
     import_from(store, other.file)
-    from tests.test_playthrough import playing
+    from tests.playing import playing
 
     assert playing(store, story=story).undo()
     assert store.path(story).passages == ()

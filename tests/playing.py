@@ -1,0 +1,20 @@
+"""A story that is played without a screen."""
+
+from random import Random
+
+from fate.core.sampling import SettingsRanges
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from tests.fakes import FakeEngine
+
+OPENING = "The old man looked at the sea."
+POLICY = UniformPolicy(SettingsRanges())
+
+
+def playing(store, engine=None, seed=0, story=None):
+    story = story or store.new_story(OPENING)
+    return Playthrough(store, engine or FakeEngine(), POLICY, story, rng=Random(seed))
+
+
+def offered(playthrough, **options):
+    return list(playthrough.offer(**options))[-1].choice
