@@ -64,6 +64,14 @@ WEIGHTS = {
     "fables_apache": 0.5,
 }
 
+# The sources whose stories are told again of children with other names, and these: each stands for any of its group.
+RENAMED = ("tinystories", "tinystories_more")
+GIRLS = (
+    *("Lily", "Sue", "Emily", "Lucy", "Emma", "Mia", "Amy", "Sarah"),
+    *("Anna", "Sally", "Sara", "Lena", "Ava", "Lila", "Molly", "Kate"),
+)
+BOYS = ("Tim", "Tom", "Max", "Sam", "Ben", "Jack", "Timmy", "Bob", "John", "Alex", "Tommy", "Jim")
+
 # What is other than in ``Recipe`` in each of the runs that make the storyteller, each from the model before.
 RUNS = (
     (),
@@ -71,6 +79,10 @@ RUNS = (
     (
         *("layers=12", "tokens=14745600", "warmup=50", "decay=1", "weight_decay=0.05"),
         *("tinystories=6", "tinystories_more=6", "kept=0.25"),
+    ),
+    (
+        *("layers=12", "tokens=22118400", "warmup=50", "decay=1", "weight_decay=0.05"),
+        *("tinystories=7", "tinystories_more=7", "renamed=0.7", "kept=0.12"),
     ),
 )
 
@@ -97,6 +109,7 @@ class Recipe:
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
     kept: float = 0.5  # the share of the weights that it began with in what is written, if they were a model's
+    renamed: float = 0.0  # the share of the stories in ``RENAMED`` that are told of children with other names
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)  # of the sources
 
@@ -165,8 +178,35 @@ def encode(corpus: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast) -> 
     return tokens
 
 
+class Renaming:
+    """Gives the children of a story other names, each as often as the corpus has it.
+
+    Seen under new names every time, a story is not so soon known by heart.
+    """
+
+    def __init__(self, tokens: dict[str, list[np.ndarray]], vocabulary: dict[str, int], share: float) -> None:
+        self.share, self.size = share, len(vocabulary)
+        stories = [np.unique(story) for source in RENAMED for story in tokens.get(source, [])]
+        counts = np.bincount(np.concatenate([*stories, np.empty(0, np.uint16)]), minlength=self.size)
+        self.groups = []  # of names, as tokens without and with a space before them; and their shares
+        for names in (GIRLS, BOYS):
+            pairs = [(vocabulary.get(name), vocabulary.get("Ġ" + name)) for name in names]
+            if whole := [pair for pair in pairs if None not in pair]:
+                often = counts[(group := np.array(whole, dtype=np.uint16))].sum(1) + 1.0
+                self.groups.append((group, often / often.sum()))
+
+    def __call__(self, source: str, story: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if source not in RENAMED or rng.random() >= self.share:
+            return story
+        other = np.arange(self.size, dtype=np.uint16)
+        for group, often in self.groups:
+            here = np.flatnonzero(np.isin(group, story).any(1))
+            other[group[here]] = group[rng.choice(len(group), len(here), replace=False, p=often)]
+        return other[story]
+
+
 def epoch_rows(
-    tokens: dict[str, list[np.ndarray]], weights: Mapping[str, float], context: int, seed: int
+    tokens: dict[str, list[np.ndarray]], weights: Mapping[str, float], rename: Renaming, context: int, seed: int
 ) -> np.ndarray:
     """One pass over the weighted stories as shuffled rows, shape (n, context + 1).
 
@@ -178,15 +218,15 @@ def epoch_rows(
     for name, stories in tokens.items():
         weight = weights.get(name, 1.0)
         whole, rest = int(weight), weight % 1
-        picked += stories * whole
-        picked += [stories[i] for i in rng.permutation(len(stories))[: round(len(stories) * rest)]]
+        some = rng.permutation(len(stories))[: round(len(stories) * rest)]
+        picked += [rename(name, story, rng) for story in (*(stories * whole), *(stories[i] for i in some))]
     stream = np.concatenate([picked[i] for i in rng.permutation(len(picked))])
     starts = np.arange(0, len(stream) - context - 1, context)
     rng.shuffle(starts)
     return stream[starts[:, None] + np.arange(context + 1)]
 
 
-def batches(recipe: Recipe, tokens: dict[str, list[np.ndarray]], step: int) -> Iterator[np.ndarray]:
+def batches(recipe: Recipe, tokens: dict[str, list[np.ndarray]], rename: Renaming, step: int) -> Iterator[np.ndarray]:
     """What each step from ``step`` on learns from: rows of that step's context, and one token more."""
     size = sum(round(recipe.weights.get(name, 1.0) * sum(map(len, stories))) for name, stories in tokens.items())
     per_epoch = (size - recipe.context) // recipe.batch
@@ -196,7 +236,7 @@ def batches(recipe: Recipe, tokens: dict[str, list[np.ndarray]], step: int) -> I
     while True:
         (epoch, at), context = divmod(step, per_epoch), recipe.context_at(step)
         if drawn != (epoch, context):
-            drawn, rows = (epoch, context), epoch_rows(tokens, recipe.weights, context, recipe.seed + epoch)
+            drawn, rows = (epoch, context), epoch_rows(tokens, recipe.weights, rename, context, recipe.seed + epoch)
         count = recipe.batch // context
         yield rows[at * count : (at + 1) * count]
         step += 1
@@ -274,7 +314,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def train(
-    recipe: Recipe, model: LlamaForCausalLM, tokens: dict[str, list[np.ndarray]], work: Path, compiled: bool
+    recipe: Recipe,
+    model: LlamaForCausalLM,
+    tokens: dict[str, list[np.ndarray]],
+    rename: Renaming,
+    work: Path,
+    compiled: bool,
 ) -> float:
     """Train the model in place; returns the seconds that it took, over all resumed runs."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -298,7 +343,7 @@ def train(
 
     step_loss = torch.compile(loss_of, dynamic=False) if compiled else loss_of
     began, mark, first, running = time.monotonic(), time.monotonic(), step, 0.0
-    for rows in itertools.islice(batches(recipe, tokens, step), recipe.steps - step):
+    for rows in itertools.islice(batches(recipe, tokens, rename, step), recipe.steps - step):
         value = 0.0
         pieces = torch.from_numpy(rows.astype(np.int64)).to(device).split(max(1, recipe.piece // (rows.shape[1] - 1)))
         for piece in pieces:
@@ -409,7 +454,9 @@ def run(
     tokenizer.save_pretrained(work)
     model = new_model(recipe, tokenizer, start)
     before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
-    seconds = train(recipe, model, encode(corpus, tokenizer), work, compiled)
+    tokens = encode(corpus, tokenizer)
+    rename = Renaming(tokens, tokenizer.get_vocab(), recipe.renamed)
+    seconds = train(recipe, model, tokens, rename, work, compiled)
     if start:
         with torch.no_grad():
             for name, weights in model.named_parameters():

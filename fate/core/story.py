@@ -66,7 +66,7 @@ def title_of(opening: str, longest: int = 48) -> str:
     title = ""
     for word in words:
         if len(title) + len(word) + 1 > longest:
-            return f"{title or word[:longest]}…"
+            return (title or word[:longest]).rstrip(".,;:") + "…"
         title = f"{title} {word}".strip()
     return title
 

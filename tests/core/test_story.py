@@ -76,3 +76,8 @@ def test_titles_are_short_lines(text):
     title = title_of(text)
     assert len(title) <= 50
     assert "\n" not in title
+
+
+def test_a_title_that_was_cut_after_a_sentence_has_no_full_stop_before_its_ellipsis():
+    opening = "Detective James looked at the clock on the wall. It had stopped at midnight."
+    assert title_of(opening) == "Detective James looked at the clock on the wall…"

@@ -1,5 +1,6 @@
 """The embedded storyteller is a model folder like any other, and it writes English."""
 
+import importlib.util
 import json
 import math
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -21,6 +23,15 @@ from fate.paths import packaged, storyteller
 @pytest.fixture(scope="module")
 def engine():
     return load(str(storyteller()))
+
+
+@pytest.fixture(scope="module")
+def train():
+    spec = importlib.util.spec_from_file_location("storyteller_train", packaged("storyteller") / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_folder_is_complete_and_small():
@@ -121,6 +132,43 @@ def test_the_recipe_trains_and_resumes(tmp_path):
         assert json.loads(done.stdout[done.stdout.index("{") :])["bits_per_byte"]["tinystories"] > 0
     engine = load(str(tmp_path / "out"))
     assert (engine.context, engine.preamble.kept) == (512, ())
+
+
+NAMES = ["<|endoftext|>", "She", "Lily", "ĠLily", "Sue", "ĠSue", "Mia", "ĠMia", "Tim", "ĠTim", "Ben", "ĠBen", "Ġran"]
+VOCABULARY = {token: i for i, token in enumerate(NAMES)}
+STORY = np.array([VOCABULARY[t] for t in ["<|endoftext|>", "Lily", "ĠTim", "Ġran", "ĠLily", "She", "ĠSue"]], np.uint16)
+
+
+def renamed(train, share=1.0, source="tinystories", seed=0):
+    rename = train.Renaming({"tinystories": [STORY], "fairytales": [STORY]}, VOCABULARY, share)
+    return rename(source, STORY, np.random.default_rng(seed)).tolist()
+
+
+def test_a_story_told_of_other_children_is_the_same_but_for_their_names(train):
+    girls, boys = {2, 4, 6}, {8, 10}  # without a space before them
+    seen = set()
+    for seed in range(50):
+        end, lily, tim, ran, lily_again, she, sue = renamed(train, seed=seed)
+        assert (end, ran, she) == tuple(STORY[[0, 3, 5]])
+        assert lily in girls
+        assert lily_again == lily + 1  # the same name, with the space
+        assert sue - 1 in girls - {lily}
+        assert tim - 1 in boys
+        seen.add((lily, sue, tim))
+    assert len(seen) > 6  # of the twelve that there are
+
+
+def test_only_the_share_of_the_sources_with_such_names_is_told_again(train):
+    assert renamed(train, share=0.0) == STORY.tolist()
+    assert renamed(train, source="fairytales") == STORY.tolist()
+    other = sum(renamed(train, share=0.5, seed=seed) != STORY.tolist() for seed in range(200))
+    assert 50 < other < 100  # half of them, less those that are given the names that they had
+
+
+def test_a_vocabulary_without_names_leaves_stories_alone(train):
+    rename = train.Renaming({}, {"a": 0, "b": 1}, 1.0)
+    story = np.array([0, 1, 1], np.uint16)
+    assert rename("tinystories", story, np.random.default_rng(0)).tolist() == [0, 1, 1]
 
 
 def test_the_recipe_is_several_runs_each_from_the_model_before(tmp_path):
