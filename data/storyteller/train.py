@@ -191,8 +191,9 @@ class Renaming:
         self.groups = []  # of names, as tokens without and with a space before them; and their shares
         for names in (GIRLS, BOYS):
             pairs = [(vocabulary.get(name), vocabulary.get("Ġ" + name)) for name in names]
-            if whole := [pair for pair in pairs if None not in pair]:
-                often = counts[(group := np.array(whole, dtype=np.uint16))].sum(1) + 1.0
+            group = np.array([pair for pair in pairs if None not in pair], dtype=np.uint16)
+            if len(group):
+                often = counts[group].sum(1) + 1.0
                 self.groups.append((group, often / often.sum()))
 
     def __call__(self, source: str, story: np.ndarray, rng: np.random.Generator) -> np.ndarray:
