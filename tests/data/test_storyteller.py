@@ -135,16 +135,15 @@ def test_the_recipe_trains_and_resumes(tmp_path):
 
 
 def test_no_story_of_a_row_sees_the_one_before_it(train):
-    end = 0
-    model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
-    )
+    end, shape = 0, {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=50, initializer_range=0.2, **shape)).eval()
     before, story = torch.tensor([[7, 8, 9, 10]]), torch.tensor([[end, 3, 4, 5, 6]])
     row = torch.cat([before, story], 1)
     packed = model(row, attention_mask=train.story_mask(row, end).float()).logits
     torch.testing.assert_close(packed[:, :4], model(before).logits, rtol=0, atol=1e-5)
     torch.testing.assert_close(packed[:, 4:], model(story).logits, rtol=0, atol=1e-5)
-    assert (model(row).logits[:, 4:] - packed[:, 4:]).abs().max() > 1e-3  # without the mask it does
+    assert (model(row).logits[:, 4:] - packed[:, 4:]).abs().max() > 0.01  # without the mask it does
 
 
 NAMES = ["<|endoftext|>", "She", "Lily", "ĠLily", "Sue", "ĠSue", "Mia", "ĠMia", "Tim", "ĠTim", "Ben", "ĠBen", "Ġran"]
