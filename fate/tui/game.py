@@ -135,7 +135,7 @@ class Game(Screen[None]):
         self.query_one(Why).ask(self._playthrough, [self.app.key(f"writing.why-{word}") for word in REASONS])
         self._candidates.clear()
         self._candidates.parameters = not self.app.config.blind
-        self._tell_how_it_was_drawn(self._playthrough, self._path)
+        self._tell_how_it_was_drawn(self.query_one(StoryView), self._playthrough, self._path)
         if self._at_the_end:
             self._give_up_words()
             self._enter("ended")
@@ -152,8 +152,7 @@ class Game(Screen[None]):
         self.query_one(StoryView).show(self._path, at_the_end)
 
     @work(group="told", exclusive=True)
-    async def _tell_how_it_was_drawn(self, playthrough: Playthrough, path: Path) -> None:
-        page = self.query_one(StoryView)
+    async def _tell_how_it_was_drawn(self, page: StoryView, playthrough: Playthrough, path: Path) -> None:
         if path.written_with and page.tells:
             with suppress(FateError):  # then it stays untold
                 await asyncio.to_thread(playthrough.reveal_tip)

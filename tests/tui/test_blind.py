@@ -5,6 +5,7 @@ from textual.widgets import Static
 from fate.store import StoreError
 from fate.tui import FateApp
 from fate.tui.widgets.candidate_card import CandidateCard
+from fate.tui.widgets.story_view import StoryView
 from fate.tui.widgets.why import Why
 from tests.tui.driving import press, until, until_open, writing
 
@@ -44,6 +45,16 @@ async def test_once_it_is_chosen_the_page_tells_how_a_passage_was_drawn(game, st
         assert str(drawn.render()) == ""
         await press(pilot, "1")
     assert [choice.decision.blind for choice in store.choices() if choice.decision] == [False]  # it had been told
+
+
+async def test_leaving_while_the_page_is_to_tell_it_is_quiet(game):
+    app = game()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_open(pilot)
+        await press(pilot, "2")
+        page, screen = app.screen.query_one(StoryView), app.screen
+        await page.remove_children()  # as closing does, before it ends what the screen is doing
+        await screen._tell_how_it_was_drawn(page, screen._playthrough, screen._path).wait()
 
 
 async def test_where_it_is_not_told_it_is_not_revealed_either(game, store):

@@ -18,9 +18,13 @@ class StoryView(VerticalScroll, can_focus=False):
     _reads_the_end = True  # rather than what was scrolled to
     _drawn_with: SamplerSettings | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._page, self._drawn = Prose(id="page"), Prose(id="drawn")
+
     def compose(self) -> ComposeResult:
-        yield Prose(id="page")
-        yield Prose(id="drawn")
+        yield self._page
+        yield self._drawn
 
     def show(self, path: Path, at_the_end: str = "") -> None:
         """Show a path; and, if anything is to be said ``at_the_end``, that this is the end."""
@@ -29,24 +33,24 @@ class StoryView(VerticalScroll, can_focus=False):
         parts: list[Content | tuple[str, str]] = [Content(as_shown(before)), (as_shown(newest), "bold")]
         if at_the_end:
             parts += [("\n\n— the end —\n\n", "italic"), (at_the_end, "dim")]
-        self.query_one("#page", Prose).update(Content.assemble(*parts))
+        self._page.update(Content.assemble(*parts))
         self.tell(None)
         self._to_the_end()
 
     @property
     def tells(self) -> bool:
         """Whether there is room to say how the newest passage was drawn."""
-        return self.query_one("#drawn", Prose).display
+        return self._drawn.display
 
     def tell(self, settings: SamplerSettings | None) -> None:
         """Say so, below the page: spelled out, if that fits a line."""
         self._drawn_with = settings
-        drawn, said = self.query_one("#drawn", Prose), ""
+        said = ""
         if settings is not None:
             said = f"drawn with {settings.spelled_out()}"
-            if len(said) > drawn.size.width:
+            if len(said) > self._drawn.size.width:
                 said = f"with {settings.summary()}"
-        drawn.update(said)
+        self._drawn.update(said)
 
     def turn_pages(self, by: int) -> None:
         rows = by * max(1, self.size.height - 1)
