@@ -114,6 +114,7 @@ class Recipe:
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
     kept: float = 0.5  # the share of the weights that it began with in what is written, if they were a model's
+    taught: float = 0.0  # the share of the loss that asks for what the three models before it predict
     temperature: float = 1.0  # that the logits of what is written are divided by
     renamed: float = 0.0  # the share of the stories in ``RENAMED`` that are told of children with other names
     seed: int = 0
@@ -334,14 +335,21 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def train(
     recipe: Recipe,
     model: LlamaForCausalLM,
+    teachers: Sequence[LlamaForCausalLM],
     tokens: dict[str, list[np.ndarray]],
     rename: Renaming,
     work: Path,
     compiled: bool,
 ) -> float:
-    """Train the model in place; returns the seconds that it took, over all resumed runs."""
+    """Train the model in place; returns the seconds that it took, over all resumed runs.
+
+    With teachers, a share of what it learns is what their mean predicts, every token of the vocabulary with its
+    probability, instead of the one that stands there (Hinton et al., 2015, arXiv:1503.02531; for little text,
+    Timiryasov and Tastet, 2023, arXiv:2308.02019). The mean is that of their logits.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)
+    for each in (model, *teachers):
+        each.to(device)
     steppers = optimizers(model, recipe)
     mean = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     file, step, spent = work / "checkpoint.pt", 0, 0.0
@@ -358,8 +366,14 @@ def train(
         tokens = rows[:, :-1]
         with torch.autocast(device, dtype=torch.bfloat16):
             mask = story_mask(tokens, model.config.eos_token_id)
-            logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-        return F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
+            logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits.flatten(0, 1).float()
+            loss = F.cross_entropy(logits, rows[:, 1:].flatten())
+            if not teachers:
+                return loss
+            with torch.no_grad():
+                theirs = [teacher(input_ids=tokens, attention_mask=mask, use_cache=False).logits for teacher in teachers]
+                predicted = torch.stack(theirs).flatten(1, 2).float().mean(0).softmax(-1)
+        return (1 - recipe.taught) * loss + recipe.taught * F.cross_entropy(logits, predicted)
 
     step_loss = torch.compile(loss_of, dynamic=False) if compiled else loss_of
     began, mark, first, running = time.monotonic(), time.monotonic(), step, 0.0
@@ -461,7 +475,13 @@ def recipe_with(changes: Sequence[str], parser: argparse.ArgumentParser) -> Reci
 
 
 def run(
-    recipe: Recipe, corpus: dict[str, list[str]], start: Path | None, work: Path, out: Path, compiled: bool
+    recipe: Recipe,
+    corpus: dict[str, list[str]],
+    start: Path | None,
+    teachers: Sequence[Path],
+    work: Path,
+    out: Path,
+    compiled: bool,
 ) -> None:
     """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out."""
     work.mkdir(parents=True, exist_ok=True)
@@ -476,7 +496,8 @@ def run(
     before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     tokens = encode(corpus, tokenizer)
     rename = Renaming(tokens, tokenizer.get_vocab(), recipe.renamed)
-    seconds = train(recipe, model, tokens, rename, work, compiled)
+    taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
+    seconds = train(recipe, model, taught_by, tokens, rename, work, compiled)
     with torch.no_grad():
         if start:
             for name, weights in model.named_parameters():
@@ -504,6 +525,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/storyteller"), help="checkpoints and log")
     parser.add_argument("--start", type=Path, help="model folder whose weights to go on from (default: random weights)")
     parser.add_argument(
+        "--teacher", type=Path, action="append", default=[], help="model folder of the same vocabulary to learn from, too"
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -520,13 +544,13 @@ def main() -> None:
     if arguments.corpus is None:
         parser.error("give the folder of the story text, or --evaluate FOLDER TEXT")
 
-    corpus, start = read_corpus(arguments.corpus), arguments.start
+    corpus, start, before = read_corpus(arguments.corpus), arguments.start, arguments.teacher
     runs = [arguments.set] if arguments.set or start else RUNS
     for number, recipe in enumerate([recipe_with(changes, parser) for changes in runs], 1):
         work = arguments.work / str(number) if len(runs) > 1 else arguments.work
         out = arguments.out if number == len(runs) else work / "model"
-        run(recipe, corpus, start, work, out, not arguments.no_compile)
-        start = out
+        run(recipe, corpus, start, before[-3:] if recipe.taught else (), work, out, not arguments.no_compile)
+        start, before = out, [*before, out]
 
 
 if __name__ == "__main__":

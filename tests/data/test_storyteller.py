@@ -109,27 +109,31 @@ def test_anyone_can_measure_bits_per_byte(tmp_path):
     assert 0.3 < float(re.fullmatch(r"([\d.]+) bits per byte\n", done.stdout)[1]) < 3
 
 
-def test_the_recipe_trains_and_resumes(tmp_path):
-    """A few steps of the real command on a corpus of a few lines."""
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    stories = [f"Story {i}. The {a} met the {b}. They went home." for i in range(300) for a, b in [("fox", "hare")]]
-    (corpus / "tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
-    train = packaged("storyteller") / "train.py"
-    small = [f"--set={part}" for part in ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128")]
+@pytest.fixture
+def run_recipe(train, tmp_path, monkeypatch, capsys):
+    """Train on a corpus of a few lines, with the command's own words; returns what it said."""
+    (tmp_path / "corpus").mkdir()
+    stories = [f"Story {i}. The fox met the hare. They went home." for i in range(300)]
+    (tmp_path / "corpus/tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
+
+    def run(*words: str) -> str:
+        folders = ("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"))
+        monkeypatch.setattr(sys, "argv", ["train.py", str(tmp_path / "corpus"), "--no-compile", *folders, *words])
+        train.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+SMALL = ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128")
+
+
+def test_the_recipe_trains_and_resumes(run_recipe, tmp_path):
+    small = [f"--set={part}" for part in SMALL]
     for tokens, said in ((8192, "step 1/1 "), (2 * 8192, "resumed at step 1")):
-        done = subprocess.run(
-            [
-                *(sys.executable, str(train), str(corpus), "--no-compile", *small, "--set", f"tokens={tokens}"),
-                *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert said in done.stdout
-        assert json.loads(done.stdout[done.stdout.index("{") :])["bits_per_byte"]["tinystories"] > 0
+        told = run_recipe(*small, f"--set=tokens={tokens}")
+        assert said in told
+        assert json.loads(told[told.index("{") :])["bits_per_byte"]["tinystories"] > 0
     engine = load(str(tmp_path / "out"))
     assert (engine.context, engine.preamble.kept) == (512, ())
 
@@ -183,27 +187,54 @@ def test_a_vocabulary_without_names_leaves_stories_alone(train):
     assert rename("tinystories", story, np.random.default_rng(0)).tolist() == [0, 1, 1]
 
 
-def test_the_recipe_is_several_runs_each_from_the_model_before(tmp_path):
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    stories = [f"Story {i}. The fox met the hare. They went home." for i in range(300)]
-    (corpus / "tinystories.txt").write_text("\n<|endoftext|>\n".join(stories))
-    small = ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128", "tokens=8192")
-    second = ("kept=1", "tinystories=4", "layers=3", "temperature=2")
-    code = (
-        f"import train; train.RUNS = ({small!r}, {small + second!r}); "
-        f"import sys; sys.argv[1:] = [{str(corpus)!r}, '--no-compile', '--work', {str(tmp_path / 'work')!r}, "
-        f"'--out', {str(tmp_path / 'out')!r}]; train.main()"
-    )
-    folder = str(packaged("storyteller"))
+def test_the_recipe_is_several_runs_each_from_the_model_before(train, run_recipe, tmp_path, monkeypatch):
+    small = (*SMALL, "tokens=8192")
+    monkeypatch.setattr(train, "RUNS", (small, (*small, "kept=1", "tinystories=4", "layers=3", "temperature=2")))
     for said in ("step 1/1 ", "resumed at step 1"):
-        done = subprocess.run(
-            [sys.executable, "-B", "-c", code], cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count(said) == 2
+        assert run_recipe().count(said) == 2
     # The second run kept all of what it began with: a deeper model that computes the same, half as sure of itself.
     first, last = (LlamaForCausalLM.from_pretrained(folder) for folder in (tmp_path / "work/1/model", tmp_path / "out"))
     assert (len(first.model.layers), len(last.model.layers)) == (1, 3)
     ids = torch.randint(1, 300, (2, 30))
     torch.testing.assert_close(first(ids).logits / 2, last(ids).logits, rtol=0, atol=1e-3)
+
+
+def test_a_run_that_is_taught_learns_from_the_three_models_before_it(train, run_recipe, tmp_path, monkeypatch):
+    small, taught = (*SMALL, "tokens=8192"), []
+    monkeypatch.setattr(train, "RUNS", (small, small, small, small, (*small, "taught=0.5")))
+    monkeypatch.setattr(train, "run", lambda recipe, corpus, start, teachers, *rest: taught.append(teachers))
+    run_recipe()
+    assert [list(teachers) for teachers in taught[:4]] == [[], [], [], []]
+    assert list(taught[4]) == [tmp_path / f"work/{number}/model" for number in (2, 3, 4)]
+
+
+def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp_path):
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=8, initializer_range=0.3, eos_token_id=0, attn_implementation="eager", **shape)
+    torch.manual_seed(0)
+    teachers = [LlamaForCausalLM(config).eval() for _ in range(2)]
+    story = np.array([0, *([1, 2, 3] * 40)], np.uint16)
+    ids = torch.from_numpy(story[:64].astype(np.int64))[None]
+    with torch.no_grad():
+        theirs = (sum(teacher(ids).logits for teacher in teachers) / 2).log_softmax(-1)
+
+    def missed(taught: float) -> tuple[float, float]:
+        """Nats by which what was learnt differs from what the teachers predict, and from the text."""
+        recipe = train.Recipe(
+            **{"context": 64, "short_context": 64, "batch": 1024, "tokens": 40 * 1024, "warmup": 1, "horizon": 1},
+            taught=taught,
+            weights={"tinystories": 20.0},
+        )
+        torch.manual_seed(1)
+        model, work = LlamaForCausalLM(config), tmp_path / str(taught)
+        work.mkdir()
+        rename = train.Renaming({}, {}, 0.0)
+        train.train(recipe, model, teachers, {"tinystories": [story]}, rename, work, compiled=False)
+        with torch.no_grad():
+            ours = model(ids).logits.log_softmax(-1)
+        text = -ours[0, :-1].gather(1, ids[0, 1:, None]).mean()
+        return (theirs.exp() * (theirs - ours)).sum(-1).mean().item(), text.item()
+
+    from_teachers, from_text = missed(1.0), missed(0.0)
+    assert from_teachers[0] < 0.1 < from_text[0]
+    assert from_text[1] < 0.1 < from_teachers[1]
