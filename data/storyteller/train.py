@@ -371,7 +371,7 @@ def train(
             if not teachers:
                 return loss
             with torch.no_grad():
-                theirs = [teacher(input_ids=tokens, attention_mask=mask, use_cache=False).logits for teacher in teachers]
+                theirs = [each(input_ids=tokens, attention_mask=mask, use_cache=False).logits for each in teachers]
                 predicted = torch.stack(theirs).flatten(1, 2).float().mean(0).softmax(-1)
         return (1 - recipe.taught) * loss + recipe.taught * F.cross_entropy(logits, predicted)
 
@@ -525,7 +525,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/storyteller"), help="checkpoints and log")
     parser.add_argument("--start", type=Path, help="model folder whose weights to go on from (default: random weights)")
     parser.add_argument(
-        "--teacher", type=Path, action="append", default=[], help="model folder of the same vocabulary to learn from, too"
+        "--teacher", type=Path, action="append", default=[], help="model folder to learn from, of the same vocabulary"
     )
     parser.add_argument(
         "--set",

@@ -221,7 +221,12 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
     def missed(taught: float) -> tuple[float, float]:
         """Nats by which what was learnt differs from what the teachers predict, and from the text."""
         recipe = train.Recipe(
-            **{"context": 64, "short_context": 64, "batch": 1024, "tokens": 40 * 1024, "warmup": 1, "horizon": 1},
+            context=64,
+            short_context=64,
+            batch=1024,
+            tokens=40 * 1024,
+            warmup=1,
+            horizon=1,
             taught=taught,
             weights={"tinystories": 20.0},
         )
