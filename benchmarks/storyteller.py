@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import re
 import sys
@@ -69,6 +70,7 @@ def long_texts(engine: Engine, rng: Random) -> list[tuple[str, Continuation]]:
 def measure_long(texts: list[tuple[str, Continuation]]) -> dict[str, float]:
     """Shares of texts, of 8-grams, and of names in the second half of a text."""
     repeated = total = new = mentioned = 0
+    ends = [len(row.output_ids) for _, row in texts if row.finish_reason == "eos"]
     for opening, row in texts:
         found = ngrams(words(row.text), 8)
         repeated += len(found) - len(set(found))
@@ -80,14 +82,14 @@ def measure_long(texts: list[tuple[str, Continuation]]) -> dict[str, float]:
         mentioned += len(later)
     return {
         f"continuations of up to {LONG} tokens": len(texts),
-        f"end the story within {LONG} tokens": sum(row.finish_reason == "eos" for _, row in texts) / len(texts),
+        **{f"end the story within {n} tokens": sum(n >= end for end in ends) / len(texts) for n in (50, 100, LONG)},
         "8-grams repeated within a continuation": repeated / max(1, total),
         "names in the second half that were not there before": new / max(1, mentioned),
     }
 
 
 def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) -> dict[str, float]:
-    """Shares of candidates, or of n-grams, in [0, 1]."""
+    """What candidates are like: how many and how long they are, and shares of candidates or n-grams, in [0, 1]."""
     rows = [row for story in stories for step in story for row in step]
     repeated = total = 0
     for row in rows:
@@ -120,7 +122,7 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
         wanted = {gram for row in rows for gram in ngrams(words(row.text), 13)}
         copied: set[tuple[str, ...]] = set()
         for texts in train.read_corpus(corpus).values():
-            for text in texts:
+            for text in itertools.filterfalse(train.held_out, texts):
                 copied.update(gram for gram in ngrams(words(text), 13) if gram in wanted)
         results["13-grams found in the training text"] = len(copied) / max(1, len(wanted))
     return results

@@ -126,7 +126,7 @@ async def main() -> None:
         for seed, other in enumerate(rng.sample(others, STORIES)):
             play_by_taste(pictures.begin(other, seed), 12 + rng.randrange(24), rng)
         game = pictures.begin(opening, seed=2)
-        play(game, "112")
+        play(game, "212")
         date(store)
         *_, archived, renamed, _ = (story.id for story in store.stories())
         store.put(archived, "archived")

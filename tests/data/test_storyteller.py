@@ -1,11 +1,13 @@
 """The embedded storyteller is a model folder like any other, and it writes English."""
 
 import importlib.util
+import itertools
 import json
 import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -125,11 +127,11 @@ def run_recipe(train, tmp_path, monkeypatch, capsys):
     return run
 
 
-SMALL = ("vocabulary=512", "hidden=64", "layers=1", "heads=2", "intermediate=128")
+SMALL = {"vocabulary": 512, "hidden": 64, "layers": 1, "heads": 2, "intermediate": 128}
 
 
 def test_the_recipe_trains_and_resumes(run_recipe, tmp_path):
-    small = [f"--set={part}" for part in SMALL]
+    small = [f"--set={name}={value}" for name, value in SMALL.items()]
     for tokens, said in ((8192, "step 1/1 "), (2 * 8192, "resumed at step 1")):
         told = run_recipe(*small, f"--set=tokens={tokens}")
         assert said in told
@@ -188,24 +190,68 @@ def test_a_vocabulary_without_names_leaves_stories_alone(train):
 
 
 def test_the_recipe_is_several_runs_each_from_the_model_before(train, run_recipe, tmp_path, monkeypatch):
-    small = (*SMALL, "tokens=8192")
-    monkeypatch.setattr(train, "RUNS", (small, (*small, "kept=1", "tinystories=4", "layers=3", "temperature=2")))
+    small = train.Recipe(**SMALL, tokens=8192)
+    second = replace(small, kept=1.0, layers=3, temperature=2.0, weights={"tinystories": 4.0})
+    monkeypatch.setattr(train, "RUNS", (small, second))
     for said in ("step 1/1 ", "resumed at step 1"):
         assert run_recipe().count(said) == 2
     # The second run kept all of what it began with: a deeper model that computes the same, half as sure of itself.
     first, last = (LlamaForCausalLM.from_pretrained(folder) for folder in (tmp_path / "work/1/model", tmp_path / "out"))
     assert (len(first.model.layers), len(last.model.layers)) == (1, 3)
-    ids = torch.randint(1, 300, (2, 30))
+    ids = torch.arange(60).reshape(2, 30)
     torch.testing.assert_close(first(ids).logits / 2, last(ids).logits, rtol=0, atol=1e-3)
 
 
-def test_a_run_that_is_taught_learns_from_the_three_models_before_it(train, run_recipe, tmp_path, monkeypatch):
-    small, taught = (*SMALL, "tokens=8192"), []
-    monkeypatch.setattr(train, "RUNS", (small, small, small, small, (*small, "taught=0.5")))
+def test_a_run_learns_from_the_runs_before_it_that_are_its_teachers(train, run_recipe, tmp_path, monkeypatch):
+    small, taught = train.Recipe(**SMALL, tokens=8192), []
+    monkeypatch.setattr(train, "RUNS", (small, small, small, replace(small, taught=0.5, teachers=(1, 3))))
     monkeypatch.setattr(train, "run", lambda recipe, corpus, start, teachers, *rest: taught.append(teachers))
     run_recipe()
-    assert [list(teachers) for teachers in taught[:4]] == [[], [], [], []]
-    assert list(taught[4]) == [tmp_path / f"work/{number}/model" for number in (2, 3, 4)]
+    assert taught == [[], [], [], [tmp_path / "work/1/model", tmp_path / "work/3/model"]]
+
+
+def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
+    assert any(recipe.teachers for recipe in train.RUNS)
+    for number, recipe in enumerate(train.RUNS, 1):
+        assert all(1 <= teacher < number for teacher in recipe.teachers)
+        assert bool(recipe.teachers) == (recipe.taught > 0)
+
+
+@pytest.mark.parametrize("words", [("--set=steps=5",), ("--set=seed=x",), ("--set=taught=0.5",), ("--teacher=here",)])
+def test_a_run_that_cannot_be_meant_says_so(run_recipe, words):
+    with pytest.raises(SystemExit) as stopped:
+        run_recipe(*words)
+    assert stopped.value.code == 2
+
+
+def test_what_is_held_out_is_never_trained_on(train):
+    stories = [f"Story {i}. The fox met the hare." for i in range(400)]
+    out = [story for story in stories if train.held_out(story)]
+    assert 0 < len(out) < 20
+    tokenizer = train.train_tokenizer({"a": stories}, 300)
+    seen = [tokenizer.decode(ids, skip_special_tokens=True) for ids in train.encode({"a": stories}, tokenizer)["a"]]
+    assert seen == [story for story in stories if not train.held_out(story)]
+    # Nor does the vocabulary know them.
+    assert "Ġdragon" not in train.train_tokenizer({"a": [*stories, *(f"{story} dragon" for story in out)]}, 300).vocab
+
+
+def test_every_step_is_a_whole_batch_also_where_an_epoch_is_shorter_than_the_mean(train):
+    rng = np.random.default_rng(0)
+    tokens = {"a": [np.full(n, 1, np.uint16) for n in (*rng.integers(10, 20, 200), *[20_000] * 3)]}
+    recipe = train.Recipe(context=64, short_context=64, batch=1024, weights={"a": 0.15})
+    steps = itertools.islice(train.batches(recipe, tokens, train.Renaming({}, {}, 0.0), 0), 60)
+    assert {rows.shape for rows in steps} == {(16, 65)}
+
+
+def test_bits_per_byte_are_those_of_the_whole_text_in_any_window(train, engine):
+    story = "The fox met the hare.\n\nThey went home. " * 40  # several windows
+    ids = engine.tokenizer(story, add_special_tokens=False)["input_ids"]
+    uniform = LlamaForCausalLM(
+        LlamaConfig(vocab_size=1024 * 8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    ).eval()
+    torch.nn.init.zeros_(uniform.lm_head.weight)
+    measured = train.bits_per_byte(uniform, engine.tokenizer, [story], 64)
+    assert measured == pytest.approx(13 * len(ids) / len(story.encode()), rel=1e-5)
 
 
 def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp_path):
@@ -216,7 +262,7 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
     story = np.array([0, *([1, 2, 3] * 40)], np.uint16)
     ids = torch.from_numpy(story[:64].astype(np.int64))[None]
     with torch.no_grad():
-        theirs = (sum(teacher(ids).logits for teacher in teachers) / 2).log_softmax(-1)
+        theirs = (sum(teacher(ids).logits.softmax(-1) for teacher in teachers) / 2).log()
 
     def missed(taught: float) -> tuple[float, float]:
         """Nats by which what was learnt differs from what the teachers predict, and from the text."""
