@@ -189,6 +189,42 @@ def test_a_vocabulary_without_names_leaves_stories_alone(train):
     assert rename("tinystories", story, np.random.default_rng(0)).tolist() == [0, 1, 1]
 
 
+SENTENCES = ["<|endoftext|>", "Ann", "ĠAnn", "Ben", "ĠBen", '"', 'Ġ"', "Ġran", ".", '?"', '."', "ĠZoe"]
+WORDS = {token: i for i, token in enumerate(SENTENCES)}
+SCENE = ["<|endoftext|>", "Ann", "Ġran", ".", "ĠBen", "ĠAnn", '?"', "ĠAnn", "Ġran", ".", 'Ġ"', "Ben", '."', "ĠZoe"]
+
+
+def scenes(train, monkeypatch, rest=2, share=1.0):
+    """What a story becomes with a hundred seeds."""
+    monkeypatch.setattr(train.Scenes, "REST", rest)
+    scene, story = train.Scenes(WORDS, share), np.array([WORDS[token] for token in SCENE], np.uint16)
+    assert scene.middle not in WORDS.values()
+    tokens = {i: token for token, i in WORDS.items()} | {scene.middle: "…"}
+    return ["".join(tokens[i] for i in scene(story, np.random.default_rng(seed)).tolist()) for seed in range(100)]
+
+
+def test_a_scene_begins_with_a_sentence_and_says_that_it_is_from_the_middle(train, monkeypatch):
+    # Not after "who?", which a sentence may go on from, nor with a word that is known only after a space.
+    found = {'…BenĠAnn?"ĠAnnĠran.Ġ"Ben."ĠZoe', '…"Ben."ĠZoe'}
+    assert set(scenes(train, monkeypatch)) == found
+
+
+def test_a_scene_leaves_enough_of_its_story(train, monkeypatch):
+    assert set(scenes(train, monkeypatch, rest=5)) == {'…BenĠAnn?"ĠAnnĠran.Ġ"Ben."ĠZoe'}
+    assert set(scenes(train, monkeypatch, rest=len(SCENE))) == {"".join(SCENE)}
+
+
+def test_only_the_share_of_stories_begins_in_the_middle(train, monkeypatch):
+    assert set(scenes(train, monkeypatch, share=0.0)) == {"".join(SCENE)}
+    assert 30 < scenes(train, monkeypatch, share=0.5).count("".join(SCENE)) < 70
+
+
+def test_a_hidden_token_is_seen_by_itself_alone(train):
+    row, hidden = torch.tensor([[0, 3, 4, 0, 5, 6]]), torch.tensor([[False, False, False, True, False, False]])
+    seen = train.story_mask(row, 0, hidden)[0, 0] == 0
+    assert [torch.nonzero(line).flatten().tolist() for line in seen] == [[0], [0, 1], [0, 1, 2], [3], [4], [4, 5]]
+
+
 def test_the_recipe_is_several_runs_each_from_the_model_before(train, run_recipe, tmp_path, monkeypatch):
     small = train.Recipe(**SMALL, tokens=8192)
     second = replace(small, kept=1.0, layers=3, temperature=2.0, weights={"tinystories": 4.0})
@@ -200,6 +236,16 @@ def test_the_recipe_is_several_runs_each_from_the_model_before(train, run_recipe
     assert (len(first.model.layers), len(last.model.layers)) == (1, 3)
     ids = torch.arange(60).reshape(2, 30)
     torch.testing.assert_close(first(ids).logits / 2, last(ids).logits, rtol=0, atol=1e-3)
+
+
+def test_a_rehearsal_is_all_runs_in_a_folder_apart(train, run_recipe, tmp_path, monkeypatch):
+    small = train.Recipe(**SMALL, tokens=400 * 8192)
+    monkeypatch.setattr(train, "RUNS", (small, replace(small, tokens=8192)))
+    told = run_recipe("--rehearse", str(tmp_path / "rehearsal"))
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("step ")] == ["2/2", "1/1"]
+    assert load(str(tmp_path / "rehearsal")).context == 512
+    assert not (tmp_path / "work").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_learns_from_the_runs_before_it_that_are_its_teachers(train, run_recipe, tmp_path, monkeypatch):
@@ -217,10 +263,10 @@ def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
         assert bool(recipe.teachers) == (recipe.taught > 0)
 
 
-@pytest.mark.parametrize("words", [("--set=steps=5",), ("--set=seed=x",), ("--set=taught=0.5",), ("--teacher=here",)])
+@pytest.mark.parametrize("words", ["--set=steps=5", "--set=seed=x", "--set=taught=0.5", "--teacher=a", "--rehearse=a --start=b"])
 def test_a_run_that_cannot_be_meant_says_so(run_recipe, words):
     with pytest.raises(SystemExit) as stopped:
-        run_recipe(*words)
+        run_recipe(*words.split())
     assert stopped.value.code == 2
 
 
@@ -239,7 +285,7 @@ def test_every_step_is_a_whole_batch_also_where_an_epoch_is_shorter_than_the_mea
     rng = np.random.default_rng(0)
     tokens = {"a": [np.full(n, 1, np.uint16) for n in (*rng.integers(10, 20, 200), *[20_000] * 3)]}
     recipe = train.Recipe(context=64, short_context=64, batch=1024, weights={"a": 0.15})
-    steps = itertools.islice(train.batches(recipe, tokens, train.Renaming({}, {}, 0.0), 0), 60)
+    steps = itertools.islice(train.batches(recipe, tokens, train.Renaming({}, {}, 0.0), train.Scenes({}, 0.0), 0), 60)
     assert {rows.shape for rows in steps} == {(16, 65)}
 
 
@@ -279,8 +325,8 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
         torch.manual_seed(1)
         model, work = LlamaForCausalLM(config), tmp_path / str(taught)
         work.mkdir()
-        rename = train.Renaming({}, {}, 0.0)
-        train.train(recipe, model, teachers, {"tinystories": [story]}, rename, work, compiled=False)
+        rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({}, 0.0)
+        train.train(recipe, model, teachers, {"tinystories": [story]}, rename, scene, work, compiled=False)
         with torch.no_grad():
             ours = model(ids).logits.log_softmax(-1)
         text = -ours[0, :-1].gather(1, ids[0, 1:, None]).mean()
