@@ -18,9 +18,9 @@ The recipe is several runs, ``RUNS``. One that goes on from a finished model may
 of the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
 divides the logits by a temperature, because the model was too sure of itself (Guo et al., 2017, arXiv:1706.04599). The
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
-the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may.
-``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that
-they work before the many hours that they take.
+the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. ``--set``, ``--start``
+and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the
+many hours that they take.
 
 A step allocates and frees much memory. How glibc keeps it, which makes this 1.2 to 1.3 times as fast, is in the card.
 """
@@ -153,6 +153,22 @@ RUNS = (
         teachers=(2, 4, 5),
         seed=2,
     ),
+    later(
+        tinystories=5.0,
+        llama_stories=4.0,
+        tokens=13_107_200,
+        layers=12,
+        warmup=30,
+        lr_muon=0.014,
+        lr_adamw=0.002,
+        weight_decay=0.08,
+        kept=0.25,
+        renamed=0.7,
+        scenes=0.3,
+        taught=0.7,
+        teachers=(2, 4, 6),
+        seed=3,
+    ),
 )
 
 
@@ -248,7 +264,9 @@ class Scenes:
         # The last token of a sentence; not a question or a cry that ends with its quotation: "who?" Ann asked.
         self.last = np.array([token.endswith((".", "!", "?", '."')) for token in tokens])
         # The first token of a sentence without the space before it; 0, which is END, for all that cannot be one.
-        first = [token[1:] if token[0] == "Ġ" and (token[1:2].isupper() or token[1:] == '"') else "" for token in tokens]
+        first = [
+            token[1:] if token[0] == "Ġ" and (token[1:2].isupper() or token[1:] == '"') else "" for token in tokens
+        ]
         self.first = np.array([vocabulary.get(token, 0) for token in first], dtype=np.uint16)
 
     def __call__(self, story: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -606,7 +624,9 @@ def main() -> None:
         metavar="NAME=VALUE",
         help="one run only, with another value in the recipe, or another weight of a source",
     )
-    parser.add_argument("--rehearse", type=Path, metavar="FOLDER", help="all runs with one token in 200, in a folder apart")
+    parser.add_argument(
+        "--rehearse", type=Path, metavar="FOLDER", help="all runs with one token in 200, in a folder apart"
+    )
     parser.add_argument("--no-compile", action="store_true", help="run eagerly, without torch.compile")
     parser.add_argument("--evaluate", nargs=2, metavar=("FOLDER", "TEXT"), help="print a model's bits per byte")
     arguments = parser.parse_args()

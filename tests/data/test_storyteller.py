@@ -263,7 +263,9 @@ def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
         assert bool(recipe.teachers) == (recipe.taught > 0)
 
 
-@pytest.mark.parametrize("words", ["--set=steps=5", "--set=seed=x", "--set=taught=0.5", "--teacher=a", "--rehearse=a --start=b"])
+@pytest.mark.parametrize(
+    "words", ["--set=steps=5", "--set=seed=x", "--set=taught=0.5", "--teacher=a", "--rehearse=a --start=b"]
+)
 def test_a_run_that_cannot_be_meant_says_so(run_recipe, words):
     with pytest.raises(SystemExit) as stopped:
         run_recipe(*words.split())
