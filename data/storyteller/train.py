@@ -131,6 +131,19 @@ def later(tinystories: float, llama_stories: float, **changes: Any) -> Recipe:
     return Recipe(**{"warmup": 50, "decay": 1.0, "weights": WEIGHTS | weights, **changes})
 
 
+# What the last two runs have in common.
+TAUGHT: dict[str, Any] = {
+    "tinystories": 5.0,
+    "tokens": 13_107_200,
+    "layers": 12,
+    "warmup": 30,
+    "lr_muon": 0.014,
+    "lr_adamw": 0.002,
+    "weight_decay": 0.08,
+    "renamed": 0.7,
+    "taught": 0.7,
+}
+
 # The runs that make the storyteller, each from the model before.
 RUNS = (
     Recipe(),
@@ -138,37 +151,8 @@ RUNS = (
     later(6.0, 2.0, tokens=14_745_600, layers=12, weight_decay=0.05, kept=0.25),
     later(7.0, 2.0, tokens=22_118_400, layers=12, weight_decay=0.05, kept=0.12, renamed=0.7),
     later(7.0, 2.0, tokens=19_660_800, layers=12, weight_decay=0.08, kept=0.12, renamed=0.7, temperature=1.04, seed=1),
-    later(
-        tinystories=5.0,
-        llama_stories=3.0,
-        tokens=13_107_200,
-        layers=12,
-        warmup=30,
-        lr_muon=0.014,
-        lr_adamw=0.002,
-        weight_decay=0.08,
-        kept=0.12,
-        renamed=0.7,
-        taught=0.7,
-        teachers=(2, 4, 5),
-        seed=2,
-    ),
-    later(
-        tinystories=5.0,
-        llama_stories=4.0,
-        tokens=13_107_200,
-        layers=12,
-        warmup=30,
-        lr_muon=0.014,
-        lr_adamw=0.002,
-        weight_decay=0.08,
-        kept=0.25,
-        renamed=0.7,
-        scenes=0.3,
-        taught=0.7,
-        teachers=(2, 4, 6),
-        seed=3,
-    ),
+    later(**TAUGHT, llama_stories=3.0, kept=0.12, teachers=(2, 4, 5), seed=2),
+    later(**TAUGHT, llama_stories=4.0, kept=0.25, teachers=(2, 4, 6), seed=3, scenes=0.3),
 )
 
 

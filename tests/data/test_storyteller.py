@@ -327,7 +327,7 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
         torch.manual_seed(1)
         model, work = LlamaForCausalLM(config), tmp_path / str(taught)
         work.mkdir()
-        rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({}, 0.0)
+        rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0)
         train.train(recipe, model, teachers, {"tinystories": [story]}, rename, scene, work, compiled=False)
         with torch.no_grad():
             ours = model(ids).logits.log_softmax(-1)
