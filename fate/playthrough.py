@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with
 
 CANDIDATES = 3
 _SEEDS = 2**63  # what fits a column of SQLite
+_AGAIN = 3  # times at most that a candidate is written again which says what another one says
 
 
 class Answer(NamedTuple):
@@ -55,10 +56,15 @@ class _Plan:
     draws: tuple[Draw, ...]
     seeds: tuple[int, ...]
     slots: tuple[int, ...]  # which row of the batch stands at which place on the screen
+    stem: int | None  # the tokens of the prompt that the model need not read again where it read the last one
 
     @property
     def settings(self) -> tuple[SamplerSettings, ...]:
         return tuple(draw.settings for draw in self.draws)
+
+    def with_other_seeds(self, rows: Container[int]) -> _Plan:
+        seeds = enumerate(self.seeds)
+        return replace(self, seeds=tuple(_seed(Random(str(seed))) if row in rows else seed for row, seed in seeds))
 
 
 class _Ahead(NamedTuple):
@@ -72,6 +78,16 @@ class _Ahead(NamedTuple):
 def shuffled_slots(rng: Random) -> list[int]:
     """Which row of the batch stands at which place on the screen, so that no slot is always read first."""
     return rng.sample(range(CANDIDATES), CANDIDATES)
+
+
+def _seed(rng: Random) -> int:
+    return rng.randrange(_SEEDS)
+
+
+def _twins(rows: Sequence[Continuation]) -> set[int]:
+    """The rows that say word for word what an earlier one says."""
+    texts = [row.text for row in rows]
+    return {i for i, text in enumerate(texts) if text in texts[:i]}
 
 
 class Playthrough:
@@ -116,9 +132,10 @@ class Playthrough:
     def offer(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Offer]:
         """The candidates where the story stands: those that wait for an answer, or new ones.
 
-        Yields after every token. The last offer has its ``choice``, which is then on disk. Where
-        ``stop`` says so, candidates end where they are, and are kept like that; a caller that drops
-        the iterator keeps nothing.
+        Yields after every token. A candidate that says word for word what another one says is written again from
+        another seed, in a batch with the others as they are. The last offer has its ``choice``, which is then on disk.
+        Where ``stop`` says so, candidates end where they are, or were before one was written again, and are kept like
+        that; a caller that drops the iterator keeps nothing.
         """
         path, back = self.path, self._back
         if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
@@ -135,6 +152,20 @@ class Playthrough:
             else:
                 generation.step()
             yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
+        for _ in range(_AGAIN):
+            twins = _twins(generation.rows)
+            if not twins or stop():
+                break
+            other = plan.with_other_seeds(twins)
+            again = self._generate(other)
+            while not (again.done or stop()):
+                again.step()
+                both = zip(generation.rows, again.rows, strict=True)
+                rows = [new if row in twins else old for row, (old, new) in enumerate(both)]
+                yield Offer(choice_id, tuple(rows[slot] for slot in plan.slots))
+            if not again.done:
+                break
+            plan, generation = other, again
         with self._keeping:
             choice = Choice(
                 id=choice_id,
@@ -174,7 +205,7 @@ class Playthrough:
         choice of another model, or with a model that reads every prompt from its beginning.
         """
         prompts = {c.id: choice.prompt_ids + c.written.kept_ids for c in choice.candidates}
-        plans = {c.id: self._plan(c.written.seed, prompts[c.id]) for c in choice.candidates}
+        plans = {c.id: self._plan(c.written.seed, prompts[c.id], choice) for c in choice.candidates}
         of_another = choice.model.id != self.engine.info.id
         moved = any(plans[of].prompt_ids != ids for of, ids in prompts.items())
         if of_another or moved or not self.engine.keeps or stop():
@@ -192,22 +223,19 @@ class Playthrough:
                     now.sort(key=lambda c: (c.written.finish_reason == "eos", c.position != here, -chosen[c.position]))
                     now, left = now[:1], now[1:]
                 begun = self._ahead.get(now[0].id)
-                if begun and begun.generation.goes_on:
-                    batch = begun.batch
-                else:
-                    batch = self._begin_ahead(choice, now, plans, stop)
+                batch = begun.batch if begun and begun.generation.goes_on else self._begin_ahead(now, plans, stop)
                 while not (batch.done or stop()):
                     batch.step()
 
     def _begin_ahead(
-        self, choice: Choice, candidates: Sequence[Candidate], plans: Mapping[str, _Plan], stop: Callable[[], bool]
+        self, candidates: Sequence[Candidate], plans: Mapping[str, _Plan], stop: Callable[[], bool]
     ) -> Batch:
         each = [plans[c.id] for c in candidates]
         batch = self.engine.generate_each(
             [plan.prompt_ids for plan in each],
             [plan.settings for plan in each],
             [plan.seeds for plan in each],
-            stem=len(choice.prompt_ids) - 1,
+            stem=each[0].stem,
             stop=stop,
         )
         for c, plan, generation in zip(candidates, each, batch.generations, strict=True):
@@ -357,14 +385,15 @@ class Playthrough:
             plan, generation = ahead.plan, ahead.generation
             generation.take()
         else:
-            plan, stem = self._plan(origin, self._ids(path, before, tip)), None
-            if before and plan.prompt_ids[: len(before.prompt_ids)] == before.prompt_ids:
-                stem = len(before.prompt_ids) - 1  # as it is where this is written ahead
-            generation = self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds, stem)
+            plan = self._plan(origin, self._ids(path, before, tip), before)
+            generation = self._generate(plan)
         self._offered[origin] += 1
         return plan, generation
 
-    def _plan(self, origin: int | str, ids: tuple[int, ...]) -> _Plan:
+    def _generate(self, plan: _Plan) -> Generation:
+        return self.engine.generate(plan.prompt_ids, plan.settings, plan.seeds, plan.stem)
+
+    def _plan(self, origin: int | str, ids: tuple[int, ...], before: Choice | None) -> _Plan:
         """What is to be offered after a text, which is known by the seed of its last candidate, or by itself."""
         rng = Random(f"{self._key} {self._offered[origin]} {origin}")
         draws = tuple(self.policy.draw(rng, CANDIDATES))
@@ -374,11 +403,14 @@ class Playthrough:
                 f"The model reads and writes {self.engine.context} tokens at most, which leaves no room for a story "
                 f"beside max_new_tokens = {room}; lower that to {self.engine.context // 2} at most."
             )
+        prompt_ids = self.engine.window(ids, room)
+        goes_on = before is not None and prompt_ids[: len(before.prompt_ids)] == before.prompt_ids
         return _Plan(
-            prompt_ids=self.engine.window(ids, room),
+            prompt_ids=prompt_ids,
             draws=draws,
-            seeds=tuple(rng.randrange(_SEEDS) for _ in draws),
+            seeds=tuple(_seed(rng) for _ in draws),
             slots=tuple(shuffled_slots(rng)),
+            stem=len(before.prompt_ids) - 1 if before and goes_on else None,
         )
 
     def _ids(self, path: Path, before: Choice | None, tip: Candidate | None) -> tuple[int, ...]:

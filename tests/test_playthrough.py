@@ -334,3 +334,54 @@ def test_another_engine_in_the_middle_of_an_offer_counts_from_the_next_one_on(st
     assert offered(play).model.name == "another"
     assert len(another.prompts) == 1
     assert store.choice(first.id).decision.annotator == "Ann"
+
+
+class Stutterer(FakeEngine):
+    """Writes the same in two rows the first ``times``, and in three different ones after that."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times, self.seeds = times, []
+
+    def generate(self, prompt_ids, settings, seeds, stem=None):
+        self.seeds.append(seeds)
+        self.texts = (TEXTS[0], TEXTS[0] if len(self.seeds) <= self.times else TEXTS[1], TEXTS[2])
+        return super().generate(prompt_ids, settings, seeds, stem)
+
+
+def test_a_candidate_that_says_what_another_one_says_is_written_again(store):
+    engine = Stutterer(times=2)
+    *streamed, last = playing(store, engine).offer()
+    rows = sorted(last.choice.candidates, key=lambda candidate: candidate.slot)
+    assert tuple(row.written.text for row in rows) == TEXTS
+    assert tuple(row.written.seed for row in rows) == engine.seeds[2]
+    assert len({seeds[1] for seeds in engine.seeds}) == 3
+    assert len({seeds[::2] for seeds in engine.seeds}) == 1  # of those that stay
+    complete = [sum(row.finish_reason is not None for row in offer.rows) for offer in streamed]
+    assert min(complete[complete.index(3) :]) == 2  # those that stay are shown whole meanwhile
+
+
+def test_a_candidate_is_written_again_from_the_same_seed_when_the_same_is_played(store):
+    one, two = (offered(playing(store, Stutterer(times=1))) for _ in range(2))
+    assert [c.written for c in one.candidates] == [c.written for c in two.candidates]
+
+
+def test_what_always_says_the_same_is_offered_after_some_tries(store):
+    engine = Stutterer(times=99)
+    choice = offered(playing(store, engine))
+    assert sorted(c.written.text for c in choice.candidates) == sorted((TEXTS[0], TEXTS[0], TEXTS[2]))
+    assert 1 < len(engine.seeds) < 9
+
+
+def test_whoever_stops_a_candidate_that_is_written_again_has_it_as_it_was(store):
+    engine = Stutterer(times=1)
+    choice = offered(playing(store, engine), stop=lambda: len(engine.seeds) > 1)
+    assert [c.written.finish_reason for c in choice.candidates] == ["sentence"] * 3
+    assert {c.written.seed for c in choice.candidates} == set(engine.seeds[0])
+
+
+def test_candidates_that_were_cut_off_before_they_differ_stay_so(store):
+    engine = FakeEngine()
+    choice = offered(playing(store, engine), stop=lambda: True)
+    assert [c.written.text for c in choice.candidates] == ["", "", ""]
+    assert len(engine.prompts) == 1

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from fate.core.sampling import SettingsRanges
+from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
@@ -49,6 +49,26 @@ def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(
     assert len(results) > 30
     assert all(result.identical and result.same_environment for result in results)
     assert max(result.difference for result in results) < 1e-4
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_candidate_that_was_written_again_comes_out_the_same(store, tiny_folders, ahead):
+    engine = load(str(tiny_folders["llama"]))
+    few = SettingsRanges(top_k=(2, 3), fixed=SamplerSettings(min_new_tokens=1, max_new_tokens=2))
+    game = Playthrough(store, engine, UniformPolicy(few), store.new_story(OPENING), rng=Random(0))
+    again = 0
+    for _ in range(12):
+        begun = engine.begun
+        choice = list(game.offer())[-1].choice
+        again += engine.begun > begun + 1
+        texts = [c.written.text for c in choice.candidates]
+        assert len(set(texts)) == 3
+        if ahead:
+            game.look_ahead(choice, lambda: False)
+        game.choose(choice, choice.candidates[0], 5)
+    assert 3 < again < 12
+    fresh = load(str(tiny_folders["llama"]))
+    assert all(result.identical for choice in store.choices() for result in replay(fresh, choice))
 
 
 def test_another_precision_says_where_it_parted_and_by_how_much(store, tiny_folders):

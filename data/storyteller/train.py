@@ -106,6 +106,7 @@ class Recipe:
     temperature: float = 1.0  # that the logits of what is written are divided by
     renamed: float = 0.0  # the share of the stories in ``RENAMED`` that are told of children with other names
     scenes: float = 0.0  # the share of the stories that begin at one of their later sentences
+    rest: int = 150  # tokens that there are at least from that sentence to the end
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -234,19 +235,19 @@ class Renaming:
 
 
 class Scenes:
-    """Lets a story begin at one of its later sentences, drawn at random, at least ``REST`` tokens before its end.
+    """Lets a story begin at one of its later sentences, drawn at random, at least ``rest`` tokens before its end.
 
     A text that a reader types may begin anywhere, and stands after ``END`` like a story. That this one does is said to
     whom it concerns by another token in its place, ``middle``, which no text holds: the model reads it as ``END``.
     """
 
-    REST = 150
-
-    def __init__(self, vocabulary: dict[str, int], share: float) -> None:
-        self.share, self.middle = share, len(vocabulary)
+    def __init__(self, vocabulary: dict[str, int], share: float, rest: int) -> None:
+        self.share, self.rest, self.middle = share, rest, len(vocabulary)
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         # The last token of a sentence; not a question or a cry that ends with its quotation: "who?" Ann asked.
         self.last = np.array([token.endswith((".", "!", "?", '."')) for token in tokens])
+        self.titles = [vocabulary.get("Ġ" + title, 0) for title in ("Mr", "Mrs", "Ms", "Dr", "St")]  # a "." follows
+        self.quotes = np.array([token.count('"') for token in tokens])
         # The first token of a sentence without the space before it; 0, which is END, for all that cannot be one.
         first = [
             token[1:] if token[0] == "Ġ" and (token[1:2].isupper() or token[1:] == '"') else "" for token in tokens
@@ -256,8 +257,10 @@ class Scenes:
     def __call__(self, story: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if not self.share or rng.random() >= self.share:
             return story
-        places = 1 + np.flatnonzero(self.last[story[:-1]] & (self.first[story[1:]] > 0))
-        places = places[(places > 1) & (places <= len(story) - self.REST)]
+        ends = self.last[story] & (np.cumsum(self.quotes[story]) % 2 == 0)  # of sentences, outside quotations
+        ends[1:] &= ~np.isin(story[:-1], self.titles)
+        places = 1 + np.flatnonzero(ends[:-1] & (self.first[story[1:]] > 0))
+        places = places[(places > 1) & (places <= len(story) - self.rest)]
         if not len(places):
             return story
         place = rng.choice(places)
@@ -568,7 +571,7 @@ def run(
     before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     tokens = encode(corpus, tokenizer)
     vocabulary = tokenizer.get_vocab()
-    rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes)
+    rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
     taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
     seconds = train(recipe, model, taught_by, tokens, rename, scene, work, compiled)
     with torch.no_grad():

@@ -189,34 +189,36 @@ def test_a_vocabulary_without_names_leaves_stories_alone(train):
     assert rename("tinystories", story, np.random.default_rng(0)).tolist() == [0, 1, 1]
 
 
-SENTENCES = ["<|endoftext|>", "Ann", "ĠAnn", "Ben", "ĠBen", '"', 'Ġ"', "Ġran", ".", '?"', '."', "ĠZoe"]
+SENTENCES = ["<|endoftext|>", "Ann", "ĠAnn", "Ben", "ĠBen", '"', 'Ġ"', "Ġran", ".", '?"', '."', "ĠMr", "ĠZoe"]
 WORDS = {token: i for i, token in enumerate(SENTENCES)}
-SCENE = ["<|endoftext|>", "Ann", "Ġran", ".", "ĠBen", "ĠAnn", '?"', "ĠAnn", "Ġran", ".", 'Ġ"', "Ben", '."', "ĠZoe"]
+SCENE = ["<|endoftext|>", "Ann", "Ġran", ".", 'Ġ"', "Ben", '?"', "ĠAnn", "Ġran", ".", 'Ġ"', "Ben", ".", "ĠAnn", '."']
+SCENE += ["ĠMr", ".", "ĠBen", "Ġran", ".", "ĠZoe"]
 
 
-def scenes(train, monkeypatch, rest=2, share=1.0):
+def scenes(train, rest=2, share=1.0):
     """What a story becomes with a hundred seeds."""
-    monkeypatch.setattr(train.Scenes, "REST", rest)
-    scene, story = train.Scenes(WORDS, share), np.array([WORDS[token] for token in SCENE], np.uint16)
+    scene, story = train.Scenes(WORDS, share, rest), np.array([WORDS[token] for token in SCENE], np.uint16)
     assert scene.middle not in WORDS.values()
     tokens = {i: token for token, i in WORDS.items()} | {scene.middle: "…"}
     return ["".join(tokens[i] for i in scene(story, np.random.default_rng(seed)).tolist()) for seed in range(100)]
 
 
-def test_a_scene_begins_with_a_sentence_and_says_that_it_is_from_the_middle(train, monkeypatch):
-    # Not after "who?", which a sentence may go on from, nor with a word that is known only after a space.
-    found = {'…BenĠAnn?"ĠAnnĠran.Ġ"Ben."ĠZoe', '…"Ben."ĠZoe'}
-    assert set(scenes(train, monkeypatch)) == found
+def test_a_scene_begins_with_a_sentence_and_says_that_it_is_from_the_middle(train):
+    # Not after "who?", which a sentence may go on from, nor inside a quotation, nor after "Mr.", nor with a word that
+    # is known only after a space.
+    later = '…"Ben.ĠAnn."ĠMr.ĠBenĠran.ĠZoe'
+    assert set(scenes(train)) == {later, '…"Ben?"ĠAnnĠran.Ġ' + later[1:]}
 
 
-def test_a_scene_leaves_enough_of_its_story(train, monkeypatch):
-    assert set(scenes(train, monkeypatch, rest=5)) == {'…BenĠAnn?"ĠAnnĠran.Ġ"Ben."ĠZoe'}
-    assert set(scenes(train, monkeypatch, rest=len(SCENE))) == {"".join(SCENE)}
+def test_a_scene_leaves_enough_of_its_story(train):
+    assert len(set(scenes(train, rest=11))) == 2
+    assert len(set(scenes(train, rest=12))) == 1
+    assert set(scenes(train, rest=len(SCENE))) == {"".join(SCENE)}
 
 
-def test_only_the_share_of_stories_begins_in_the_middle(train, monkeypatch):
-    assert set(scenes(train, monkeypatch, share=0.0)) == {"".join(SCENE)}
-    assert 30 < scenes(train, monkeypatch, share=0.5).count("".join(SCENE)) < 70
+def test_only_the_share_of_stories_begins_in_the_middle(train):
+    assert set(scenes(train, share=0.0)) == {"".join(SCENE)}
+    assert 30 < scenes(train, share=0.5).count("".join(SCENE)) < 70
 
 
 def test_a_hidden_token_is_seen_by_itself_alone(train):
@@ -287,7 +289,9 @@ def test_every_step_is_a_whole_batch_also_where_an_epoch_is_shorter_than_the_mea
     rng = np.random.default_rng(0)
     tokens = {"a": [np.full(n, 1, np.uint16) for n in (*rng.integers(10, 20, 200), *[20_000] * 3)]}
     recipe = train.Recipe(context=64, short_context=64, batch=1024, weights={"a": 0.15})
-    steps = itertools.islice(train.batches(recipe, tokens, train.Renaming({}, {}, 0.0), train.Scenes({}, 0.0), 0), 60)
+    steps = itertools.islice(
+        train.batches(recipe, tokens, train.Renaming({}, {}, 0.0), train.Scenes({}, 0.0, 0), 0), 60
+    )
     assert {rows.shape for rows in steps} == {(16, 65)}
 
 
@@ -327,7 +331,7 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
         torch.manual_seed(1)
         model, work = LlamaForCausalLM(config), tmp_path / str(taught)
         work.mkdir()
-        rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0)
+        rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0, 0)
         train.train(recipe, model, teachers, {"tinystories": [story]}, rename, scene, work, compiled=False)
         with torch.no_grad():
             ours = model(ids).logits.log_softmax(-1)
@@ -337,3 +341,38 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
     from_teachers, from_text = missed(1.0), missed(0.0)
     assert from_teachers[0] < 0.1 < from_text[0]
     assert from_text[1] < 0.1 < from_teachers[1]
+
+
+def test_a_scene_begins_with_end_for_the_model_and_with_nothing_for_its_teachers(train, tmp_path):
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        eos_token_id=0,
+    )
+    model, teacher = LlamaForCausalLM(config), LlamaForCausalLM(config).eval()
+    read = {}
+
+    def remember(reader, _, given):
+        read[reader] = given["input_ids"], given["attention_mask"][:, 0] == 0
+
+    for reader in (model, teacher):
+        reader.register_forward_pre_hook(remember, with_kwargs=True)
+    story = np.array([WORDS[token] for token in SCENE * 9 if token != "<|endoftext|>"], np.uint16)
+    story = np.insert(story, 0, WORDS["<|endoftext|>"])
+    recipe = train.Recipe(
+        context=64, short_context=64, batch=1024, tokens=1024, taught=0.5, weights={"tinystories": 30.0}
+    )
+    scene = train.Scenes(WORDS, 1.0, rest=8)
+    train.train(
+        recipe, model, [teacher], {"tinystories": [story]}, train.Renaming({}, {}, 0.0), scene, tmp_path, compiled=False
+    )
+    (ids, seen), (same, theirs) = read[model], read[teacher]
+    assert torch.equal(ids, same)
+    assert ids.max() < len(WORDS)
+    row, begin = next((row, begin) for row, begin in torch.nonzero(ids == 0).tolist() if begin < 60)
+    assert seen[row, begin + 1, begin]
+    assert not theirs[row, begin + 1, begin]
+    assert theirs[row, begin + 2, begin + 1]
