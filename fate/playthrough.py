@@ -85,9 +85,9 @@ def _seed(rng: Random) -> int:
 
 
 def _twins(rows: Sequence[Continuation]) -> set[int]:
-    """The rows that say word for word what an earlier one says."""
-    texts = [row.text for row in rows]
-    return {i for i, text in enumerate(texts) if text in texts[:i]}
+    """The rows that say word for word what an earlier one says, but for those that cannot say anything else."""
+    words = [row.text.split() for row in rows]
+    return {i for i, row in enumerate(rows) if words[i] in words[:i] and any(row.warped_logprobs)}
 
 
 class Playthrough:
@@ -133,9 +133,8 @@ class Playthrough:
         """The candidates where the story stands: those that wait for an answer, or new ones.
 
         Yields after every token. A candidate that says word for word what another one says is written again from
-        another seed, in a batch with the others as they are. The last offer has its ``choice``, which is then on disk.
-        Where ``stop`` says so, candidates end where they are, or were before one was written again, and are kept like
-        that; a caller that drops the iterator keeps nothing.
+        another seed. The last offer has its ``choice``, which is then on disk. Where ``stop`` says so, candidates end
+        where they are, and are kept like that; a caller that drops the iterator keeps nothing.
         """
         path, back = self.path, self._back
         if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
@@ -152,20 +151,19 @@ class Playthrough:
             else:
                 generation.step()
             yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
+        rows = generation.rows
         for _ in range(_AGAIN):
-            twins = _twins(generation.rows)
+            twins = _twins(rows)
             if not twins or stop():
                 break
-            other = plan.with_other_seeds(twins)
-            again = self._generate(other)
-            while not (again.done or stop()):
+            plan = plan.with_other_seeds(twins)
+            again = self._generate(plan)  # all rows, because a replay writes them together
+            while not all(again.rows[twin].finish_reason for twin in twins):
                 again.step()
-                both = zip(generation.rows, again.rows, strict=True)
-                rows = [new if row in twins else old for row, (old, new) in enumerate(both)]
+                if stop():
+                    again.cancel()
+                rows = [again.rows[slot] if slot in twins else row for slot, row in enumerate(rows)]
                 yield Offer(choice_id, tuple(rows[slot] for slot in plan.slots))
-            if not again.done:
-                break
-            plan, generation = other, again
         with self._keeping:
             choice = Choice(
                 id=choice_id,
@@ -184,7 +182,7 @@ class Playthrough:
                         True,
                         self.policy.name,
                         plan.draws[slot].log_density,
-                        generation.rows[slot],
+                        rows[slot],
                     )
                     for place, slot in enumerate(plan.slots)
                 ),

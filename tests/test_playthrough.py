@@ -346,19 +346,28 @@ class Stutterer(FakeEngine):
     def generate(self, prompt_ids, settings, seeds, stem=None):
         self.seeds.append(seeds)
         self.texts = (TEXTS[0], TEXTS[0] if len(self.seeds) <= self.times else TEXTS[1], TEXTS[2])
-        return super().generate(prompt_ids, settings, seeds, stem)
+        generation = super().generate(prompt_ids, settings, seeds, stem)
+        generation.cached_tokens = len(prompt_ids) - 1 if self.seeds[1:] else 0  # it has read that before
+        return generation
 
 
+@pytest.mark.shuffled
 def test_a_candidate_that_says_what_another_one_says_is_written_again(store):
     engine = Stutterer(times=2)
-    *streamed, last = playing(store, engine).offer()
+    *streamed, last = playing(store, engine, seed=1).offer()
     rows = sorted(last.choice.candidates, key=lambda candidate: candidate.slot)
+    assert rows != list(last.choice.candidates)
+    assert last.choice.cached_tokens == 0
     assert tuple(row.written.text for row in rows) == TEXTS
     assert tuple(row.written.seed for row in rows) == engine.seeds[2]
     assert len({seeds[1] for seeds in engine.seeds}) == 3
     assert len({seeds[::2] for seeds in engine.seeds}) == 1  # of those that stay
     complete = [sum(row.finish_reason is not None for row in offer.rows) for offer in streamed]
-    assert min(complete[complete.index(3) :]) == 2  # those that stay are shown whole meanwhile
+    again = streamed[complete.index(3) + 1 :]
+    for place, candidate in enumerate(last.choice.candidates):  # those that stay are whole meanwhile
+        assert {offer.rows[place] == candidate.written for offer in again} == (
+            {True} if candidate.slot != 1 else {False, True}
+        )
 
 
 def test_a_candidate_is_written_again_from_the_same_seed_when_the_same_is_played(store):
@@ -370,14 +379,39 @@ def test_what_always_says_the_same_is_offered_after_some_tries(store):
     engine = Stutterer(times=99)
     choice = offered(playing(store, engine))
     assert sorted(c.written.text for c in choice.candidates) == sorted((TEXTS[0], TEXTS[0], TEXTS[2]))
-    assert 1 < len(engine.seeds) < 9
+    assert len(engine.seeds) == 1 + 3
 
 
-def test_whoever_stops_a_candidate_that_is_written_again_has_it_as_it_was(store):
+def test_whoever_stops_a_candidate_that_is_written_again_has_it_as_it_is_shown(store):
+    engine, steps = Stutterer(times=1), iter(range(100))
+    *_, shown, last = playing(store, engine).offer(stop=lambda: len(engine.seeds) > 1 and next(steps) > 2)
+    assert last.rows == shown.rows
+    rows = sorted(last.choice.candidates, key=lambda candidate: candidate.slot)
+    assert [row.written.finish_reason for row in rows] == ["sentence", "cancelled", "sentence"]
+    assert TEXTS[1].startswith(rows[1].written.text)
+    assert tuple(row.written.seed for row in rows) == engine.seeds[1]
+
+
+def test_whoever_stops_before_a_candidate_is_written_again_has_it_as_it_was(store):
     engine = Stutterer(times=1)
-    choice = offered(playing(store, engine), stop=lambda: len(engine.seeds) > 1)
-    assert [c.written.finish_reason for c in choice.candidates] == ["sentence"] * 3
-    assert {c.written.seed for c in choice.candidates} == set(engine.seeds[0])
+    whole = len(max(TEXTS, key=len).split())
+    steps = iter(range(100))
+    choice = offered(playing(store, engine), stop=lambda: next(steps) >= whole)
+    assert sorted(c.written.text for c in choice.candidates) == sorted((TEXTS[0], TEXTS[0], TEXTS[2]))
+    assert len(engine.seeds) == 1
+
+
+def test_what_can_say_nothing_else_is_not_written_again(store):
+    class Certain(FakeEngine):
+        def generate(self, *given):
+            generation = super().generate(*given)
+            longer = generation._longer
+            generation._longer = lambda *row: replace(longer(*row), warped_logprobs=(0.0,) * len(longer(*row).text))
+            return generation
+
+    engine = Certain([TEXTS[0]] * 3)
+    assert len({c.written.text for c in offered(playing(store, engine)).candidates}) == 1
+    assert len(engine.prompts) == 1
 
 
 def test_candidates_that_were_cut_off_before_they_differ_stay_so(store):

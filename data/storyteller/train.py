@@ -246,8 +246,9 @@ class Scenes:
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         # The last token of a sentence; not a question or a cry that ends with its quotation: "who?" Ann asked.
         self.last = np.array([token.endswith((".", "!", "?", '."')) for token in tokens])
-        self.titles = [vocabulary.get("Ġ" + title, 0) for title in ("Mr", "Mrs", "Ms", "Dr", "St")]  # a "." follows
+        self.titles = [i for i, token in enumerate(tokens) if token.lstrip("Ġ") in ("Mr", "Mrs", "Ms", "Dr", "St")]
         self.quotes = np.array([token.count('"') for token in tokens])
+        self.breaks = np.array(["Ċ" in token for token in tokens])
         # The first token of a sentence without the space before it; 0, which is END, for all that cannot be one.
         first = [
             token[1:] if token[0] == "Ġ" and (token[1:2].isupper() or token[1:] == '"') else "" for token in tokens
@@ -257,8 +258,10 @@ class Scenes:
     def __call__(self, story: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if not self.share or rng.random() >= self.share:
             return story
-        ends = self.last[story] & (np.cumsum(self.quotes[story]) % 2 == 0)  # of sentences, outside quotations
-        ends[1:] &= ~np.isin(story[:-1], self.titles)
+        quotes = np.cumsum(self.quotes[story])
+        in_paragraph = quotes - np.maximum.accumulate(np.where(self.breaks[story], quotes, 0))
+        ends = self.last[story] & (in_paragraph % 2 == 0)  # of sentences, outside quotations
+        ends[1:] &= ~np.isin(story[:-1], self.titles)  # which a "." follows
         places = 1 + np.flatnonzero(ends[:-1] & (self.first[story[1:]] > 0))
         places = places[(places > 1) & (places <= len(story) - self.rest)]
         if not len(places):

@@ -17,7 +17,8 @@ def heights(room: int, needs: Sequence[int], growing: Sequence[bool], marked: in
     """The rows that stacked cards get, in the order of ``needs``.
 
     Each gets what it needs, and what a short card leaves goes to the longer ones. A text that is still being written
-    may come to need everything, so its share is lent to nobody: while texts grow, no height shrinks.
+    may come to need everything, so its share is lent to nobody: while texts grow, no height shrinks. (Where one that
+    was whole is written again, it takes its share back.)
 
     Args:
         room: rows for all of them together.

@@ -189,15 +189,16 @@ def test_a_vocabulary_without_names_leaves_stories_alone(train):
     assert rename("tinystories", story, np.random.default_rng(0)).tolist() == [0, 1, 1]
 
 
-SENTENCES = ["<|endoftext|>", "Ann", "ĠAnn", "Ben", "ĠBen", '"', 'Ġ"', "Ġran", ".", '?"', '."', "ĠMr", "ĠZoe"]
+SENTENCES = ["<|endoftext|>", "Ann", "ĠAnn", "Ben", "ĠBen", '"', 'Ġ"', "Ġran", ".", '?"', '."']
+SENTENCES += ["Mr", "ĠMr", "ĠZoe", "ĊĊ"]
 WORDS = {token: i for i, token in enumerate(SENTENCES)}
 SCENE = ["<|endoftext|>", "Ann", "Ġran", ".", 'Ġ"', "Ben", '?"', "ĠAnn", "Ġran", ".", 'Ġ"', "Ben", ".", "ĠAnn", '."']
 SCENE += ["ĠMr", ".", "ĠBen", "Ġran", ".", "ĠZoe"]
 
 
-def scenes(train, rest=2, share=1.0):
+def scenes(train, rest=2, share=1.0, story=SCENE):
     """What a story becomes with a hundred seeds."""
-    scene, story = train.Scenes(WORDS, share, rest), np.array([WORDS[token] for token in SCENE], np.uint16)
+    scene, story = train.Scenes(WORDS, share, rest), np.array([WORDS[token] for token in story], np.uint16)
     assert scene.middle not in WORDS.values()
     tokens = {i: token for token, i in WORDS.items()} | {scene.middle: "…"}
     return ["".join(tokens[i] for i in scene(story, np.random.default_rng(seed)).tolist()) for seed in range(100)]
@@ -207,7 +208,13 @@ def test_a_scene_begins_with_a_sentence_and_says_that_it_is_from_the_middle(trai
     # Not after "who?", which a sentence may go on from, nor inside a quotation, nor after "Mr.", nor with a word that
     # is known only after a space.
     later = '…"Ben.ĠAnn."ĠMr.ĠBenĠran.ĠZoe'
-    assert set(scenes(train)) == {later, '…"Ben?"ĠAnnĠran.Ġ' + later[1:]}
+    assert set(scenes(train)) == {'…"Ben?"ĠAnnĠran.Ġ' + later[1:], later, "…Mr.ĠBenĠran.ĠZoe"}
+
+
+def test_a_paragraph_ends_its_quotations(train):
+    speech = ["<|endoftext|>", '"', "Ann", "Ġran", ".", "ĠBen", "Ġran", ".", "ĊĊ", "Mr", ".", "ĠBen", "Ġran", "."]
+    assert set(scenes(train, story=speech)) == {"".join(speech)}
+    assert set(scenes(train, story=[*speech, "ĠAnn", "Ġran", "."])) == {"…AnnĠran."}
 
 
 def test_a_scene_leaves_enough_of_its_story(train):
