@@ -23,6 +23,7 @@ class FakeEngine:
     """Writes TEXTS a word at a time; ``{n}`` in a text is the number of the generation."""
 
     keeps, begun = True, 0
+    warped_logprob = 0.0  # it can write nothing else
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class FakeGeneration:
             kept=len(text),
             uniforms=tuple(stream.random() for _ in text),
             logprobs=(-1.0,) * len(text),
-            warped_logprobs=(-0.5,) * len(text),
+            warped_logprobs=(self._engine.warped_logprob,) * len(text),
             finish_reason=reason if text == whole else None,
             milliseconds=7,
         )
