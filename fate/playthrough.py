@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with
 
 CANDIDATES = 3
 _SEEDS = 2**63  # what fits a column of SQLite
-_AGAIN = 3  # times at most that a candidate is written again which says what another one says
+_AGAIN = 5  # times at most that a candidate is written again which says what another one says
 
 
 class Answer(NamedTuple):
@@ -85,9 +85,17 @@ def _seed(rng: Random) -> int:
 
 
 def _twins(rows: Sequence[Continuation]) -> set[int]:
-    """The rows that say word for word what an earlier one says, but for those that cannot say anything else."""
-    words = [row.text.split() for row in rows]
-    return {i for i, row in enumerate(rows) if words[i] in words[:i] and any(row.warped_logprobs)}
+    """The rows that say word for word what another one says which was surer of it.
+
+    Not those that cannot say anything else.
+    """
+    twins, said = set(), []
+    for i in sorted(range(len(rows)), key=lambda i: -sum(rows[i].warped_logprobs)):
+        words = rows[i].text.split()
+        if words in said and any(rows[i].warped_logprobs):
+            twins.add(i)
+        said.append(words)
+    return twins
 
 
 class Playthrough:

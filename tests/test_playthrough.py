@@ -381,7 +381,23 @@ def test_what_always_says_the_same_is_offered_after_some_tries(store):
     engine = Stutterer(times=99)
     choice = offered(playing(store, engine))
     assert sorted(c.written.text for c in choice.candidates) == sorted((TEXTS[0], TEXTS[0], TEXTS[2]))
-    assert len(engine.seeds) == 1 + 3
+    assert len(engine.seeds) == 1 + 5
+
+
+def test_of_two_that_say_the_same_the_one_that_is_less_sure_of_it_is_written_again(store):
+    class Sure(Stutterer):
+        def generate(self, *given):
+            generation = super().generate(*given)
+            longer = generation._longer
+            generation._longer = lambda row, text, reason: replace(
+                longer(row, text, reason), warped_logprobs=(-0.1 if row.seed == self.seeds[0][1] else -0.5,)
+            )
+            return generation
+
+    engine = Sure(times=1)
+    offered(playing(store, engine))
+    assert len({seeds[0] for seeds in engine.seeds}) == len(engine.seeds) > 1
+    assert len({seeds[1:] for seeds in engine.seeds}) == 1
 
 
 def test_whoever_stops_a_candidate_that_is_written_again_has_it_as_it_is_shown(store):
