@@ -426,7 +426,8 @@ def test_what_can_say_nothing_else_is_not_written_again(store):
 
 
 def test_candidates_that_were_cut_off_before_they_differ_stay_so(store):
-    engine = FakeEngine()
-    choice = offered(playing(store, engine), stop=lambda: True)
-    assert [c.written.text for c in choice.candidates] == ["", "", ""]
+    engine, asked = FakeEngine([" One way.", " One path.", " One road."]), iter([False])
+    engine.warped_logprob = -0.5
+    choice = offered(playing(store, engine), stop=lambda: next(asked, True))
+    assert [c.written.text for c in choice.candidates] == [" One"] * 3
     assert len(engine.prompts) == 1
