@@ -7,7 +7,7 @@ what comes out is counted. With ``--corpus``, the folder that the model was trai
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import itertools
 import json
 import re
@@ -114,11 +114,8 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
         "words shared by two candidates of a choice": alike / pairs,
     }
     if corpus:
-        spec = importlib.util.spec_from_file_location("train", storyteller() / "train.py")
-        assert spec is not None
-        assert spec.loader is not None
-        train = sys.modules["train"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(train)
+        sys.path.insert(0, str(storyteller()))  # whose scripts are no package
+        train = importlib.import_module("train")
         wanted = {gram for row in rows for gram in ngrams(words(row.text), 13)}
         copied: set[tuple[str, ...]] = set()
         for texts in train.read_corpus(corpus).values():

@@ -18,8 +18,9 @@ The recipe is several runs, ``RUNS``. One that goes on from a finished model may
 of the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
 divides the logits by a temperature, because the model was too sure of itself (Guo et al., 2017, arXiv:1706.04599). The
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
-the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. ``--set``, ``--start``
-and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the
+the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. The eighth and
+the ninth learn which of some candidates that were judged are better, ``preferences.py``. ``--set``, ``--start`` and
+``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the
 many hours that they take.
 
 A step allocates and frees much memory. How glibc keeps it, which makes this 1.2 to 1.3 times as fast, is in the card.
@@ -43,6 +44,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from preferences import Judged, log_probabilities, pieces, preference_loss, read_preferences
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn import functional as F
 from transformers import (
@@ -55,6 +57,7 @@ from transformers import (
 )
 
 END = "<|endoftext|>"
+PREFERENCES = Path(__file__).with_name("preferences.jsonl.gz")
 
 # How often a story of each source is seen, relative to the others: modern, plain prose first, the
 # long sentences of the nineteenth century for colour. A file not named here has weight 1.
@@ -107,6 +110,9 @@ class Recipe:
     renamed: float = 0.0  # the share of the stories in ``RENAMED`` that are told of children with other names
     scenes: float = 0.0  # the share of the stories that begin at one of their later sentences
     rest: int = 150  # tokens that there are at least from that sentence to the end
+    preferred: float = 0.0  # the weight, beside all else, of the loss that asks for the better of judged candidates
+    beta: float = 0.1  # how dear a nat of difference from the model before is to that loss
+    judged: int = 8_192  # tokens of a step's candidates and their prompts
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -132,7 +138,7 @@ def later(tinystories: float, llama_stories: float, **changes: Any) -> Recipe:
     return Recipe(**{"warmup": 50, "decay": 1.0, "weights": WEIGHTS | weights, **changes})
 
 
-# What the last two runs have in common.
+# What the sixth and the seventh run have in common.
 TAUGHT: dict[str, Any] = {
     "tinystories": 5.0,
     "tokens": 13_107_200,
@@ -145,6 +151,21 @@ TAUGHT: dict[str, Any] = {
     "taught": 0.7,
 }
 
+# And those that learn from judged candidates. Beside these: the text, and what the seventh model expects there.
+JUDGED: dict[str, Any] = {
+    "tinystories": 5.0,
+    "layers": 12,
+    "batch": 2_048,
+    "warmup": 10,
+    "lr_muon": 0.0,
+    "weight_decay": 0.0,
+    "horizon": 30,
+    "taught": 0.8,
+    "teachers": (7,),
+    "renamed": 0.7,
+    "scenes": 0.3,
+}
+
 # The runs that make the storyteller, each from the model before.
 RUNS = (
     Recipe(),
@@ -154,6 +175,8 @@ RUNS = (
     later(7.0, 2.0, tokens=19_660_800, layers=12, weight_decay=0.08, kept=0.12, renamed=0.7, temperature=1.04, seed=1),
     later(**TAUGHT, llama_stories=3.0, kept=0.12, teachers=(2, 4, 5), seed=2),
     later(**TAUGHT, llama_stories=4.0, kept=0.25, teachers=(2, 4, 6), seed=3, scenes=0.3),
+    later(**JUDGED, llama_stories=4.0, tokens=409_600, lr_adamw=0.00015, kept=0.3, preferred=0.5, beta=0.3),
+    later(**JUDGED, llama_stories=2.0, tokens=491_520, lr_adamw=0.0002, kept=0.0, preferred=0.6, seed=1),
 )
 
 
@@ -408,6 +431,7 @@ def train(
     tokens: dict[str, list[np.ndarray]],
     rename: Renaming,
     scene: Scenes,
+    judged: Sequence[Judged],
     work: Path,
     compiled: bool,
 ) -> float:
@@ -417,10 +441,13 @@ def train(
     probability, instead of the one that stands there (Hinton et al., 2015, arXiv:1503.02531; for little text,
     Timiryasov and Tastet, 2023, arXiv:2308.02019). Where a story begins in the middle of a scene they do not see the
     token before it: to those who never learnt such beginnings, ``END`` would be false.
+
+    Of candidates that were ``judged`` it learns to prefer the better ones, in comparison with the model as it is given.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for each in (model, *teachers):
         each.to(device)
+    before = copy.deepcopy(model).eval() if recipe.preferred else model  # what a checkpoint holds is no longer that
     steppers = optimizers(model, recipe)
     mean = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     file, step, spent = work / "checkpoint.pt", 0, 0.0
@@ -433,29 +460,51 @@ def train(
         step, spent = state["step"], state["seconds"]
         print(f"resumed at step {step}", flush=True)
 
-    def loss_of(rows: torch.Tensor) -> torch.Tensor:
-        end, middle = model.config.eos_token_id, rows == scene.middle
-        rows = rows.masked_fill(middle, end)
+    end = model.config.eos_token_id
+
+    def logits_of(reader: LlamaForCausalLM, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
         tokens = rows[:, :-1]
         with torch.autocast(device, dtype=torch.bfloat16):
-            mask = story_mask(tokens, end)
-            logits = model(input_ids=tokens, attention_mask=mask, use_cache=False).logits.flatten(0, 1).float()
-            loss = F.cross_entropy(logits, rows[:, 1:].flatten())
-            if not teachers:
-                return loss
-            with torch.no_grad():
-                mask = story_mask(tokens, end, hidden=middle[:, :-1])
-                theirs = [each(input_ids=tokens, attention_mask=mask, use_cache=False).logits for each in teachers]
-                predicted = torch.stack(theirs).flatten(1, 2).float().softmax(-1).mean(0)
+            mask = story_mask(tokens, end, hidden)
+            return reader(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+
+    def loss_of(rows: torch.Tensor) -> torch.Tensor:
+        middle = rows == scene.middle
+        rows = rows.masked_fill(middle, end)
+        logits = logits_of(model, rows).flatten(0, 1).float()
+        loss = F.cross_entropy(logits, rows[:, 1:].flatten())
+        if not teachers:
+            return loss
+        with torch.no_grad():
+            theirs = [logits_of(each, rows, hidden=middle[:, :-1]) for each in teachers]
+            predicted = torch.stack(theirs).flatten(1, 2).float().softmax(-1).mean(0)
         return (1 - recipe.taught) * loss + recipe.taught * F.cross_entropy(logits, predicted)
 
-    step_loss = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+    def loss_of_piece(rows: torch.Tensor, slot: torch.Tensor, better: torch.Tensor) -> torch.Tensor:
+        ours = log_probabilities(logits_of(model, rows), rows, slot)
+        with torch.no_grad():
+            theirs = log_probabilities(logits_of(before, rows), rows, slot)
+        return preference_loss(ours, theirs, better, recipe.beta)
+
+    if compiled:
+        loss_of = torch.compile(loss_of, dynamic=False)
+        loss_of_piece = torch.compile(loss_of_piece, dynamic=False)
+    compared, each_step = iter(()), 0
+    if recipe.preferred:
+        height, each_step = recipe.piece // recipe.short_context, recipe.judged // recipe.piece
+        compared = pieces(judged, height, recipe.short_context, recipe.seed)
+        compared = itertools.islice(compared, step * each_step, None)
     began, mark, first, running = time.monotonic(), time.monotonic(), step, 0.0
     for rows in itertools.islice(batches(recipe, tokens, rename, scene, step), recipe.steps - step):
         value = 0.0
-        pieces = torch.from_numpy(rows.astype(np.int64)).to(device).split(max(1, recipe.piece // (rows.shape[1] - 1)))
-        for piece in pieces:
-            loss = step_loss(piece) * (len(piece) / len(rows))
+        every = torch.from_numpy(rows.astype(np.int64)).to(device)
+        for some in every.split(max(1, recipe.piece // (rows.shape[1] - 1))):
+            loss = loss_of(some) * (len(some) / len(rows))
+            loss.backward()
+            value += loss.item()
+        for piece in itertools.islice(compared, each_step):
+            given = (torch.from_numpy(each).to(device) for each in (piece.rows, piece.slot, piece.better))
+            loss = loss_of_piece(*given) * (recipe.preferred / each_step)
             loss.backward()
             value += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -576,7 +625,8 @@ def run(
     vocabulary = tokenizer.get_vocab()
     rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
     taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
-    seconds = train(recipe, model, taught_by, tokens, rename, scene, work, compiled)
+    judged = read_preferences(PREFERENCES, tokenizer) if recipe.preferred else []
+    seconds = train(recipe, model, taught_by, tokens, rename, scene, judged, work, compiled)
     with torch.no_grad():
         if start:
             for name, weights in model.named_parameters():
@@ -632,6 +682,8 @@ def main() -> None:
         if arguments.rehearse:
             parser.error("--rehearse is for all runs; leave out --set, --start and --teacher")
         recipe = recipe_with(arguments.set, parser)
+        if recipe.preferred and not start:
+            parser.error("a run that prefers the better candidates needs the model that wrote them, --start FOLDER")
         if bool(arguments.teacher) != (recipe.taught > 0):
             parser.error("a run with --teacher needs --set taught=SHARE, and one with a share taught needs a --teacher")
         run(recipe, corpus, start, arguments.teacher, arguments.work, arguments.out, not arguments.no_compile)

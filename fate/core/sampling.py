@@ -102,7 +102,7 @@ class SettingsRanges:
     Raises ValueError where a range is empty, reversed or outside what SamplerSettings allows.
     """
 
-    temperature: tuple[float, float] = (0.5, 0.9)
+    temperature: tuple[float, float] = (0.6, 1.0)
     top_k: tuple[int, int] = (8, 120)
     typical_p: tuple[float, float] = (0.6, 1.0)
     muse_damp: tuple[float, float] = (0.4, 1.0)

@@ -1,6 +1,5 @@
 """The embedded storyteller is a model folder like any other, and it writes English."""
 
-import importlib.util
 import itertools
 import json
 import math
@@ -25,15 +24,6 @@ from fate.paths import packaged, storyteller
 @pytest.fixture(scope="module")
 def engine():
     return load(str(storyteller()))
-
-
-@pytest.fixture(scope="module")
-def train():
-    spec = importlib.util.spec_from_file_location("storyteller_train", packaged("storyteller") / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_folder_is_complete_and_small():
@@ -339,7 +329,7 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
         model, work = LlamaForCausalLM(config), tmp_path / str(taught)
         work.mkdir()
         rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0, 0)
-        train.train(recipe, model, teachers, {"tinystories": [story]}, rename, scene, work, compiled=False)
+        train.train(recipe, model, teachers, {"tinystories": [story]}, rename, scene, [], work, compiled=False)
         with torch.no_grad():
             ours = model(ids).logits.log_softmax(-1)
         text = -ours[0, :-1].gather(1, ids[0, 1:, None]).mean()
@@ -374,7 +364,15 @@ def test_a_scene_begins_with_end_for_the_model_and_with_nothing_for_its_teachers
     )
     scene = train.Scenes(WORDS, 1.0, rest=8)
     train.train(
-        recipe, model, [teacher], {"tinystories": [story]}, train.Renaming({}, {}, 0.0), scene, tmp_path, compiled=False
+        recipe,
+        model,
+        [teacher],
+        {"tinystories": [story]},
+        train.Renaming({}, {}, 0.0),
+        scene,
+        [],
+        tmp_path,
+        compiled=False,
     )
     (ids, seen), (same, theirs) = read[model], read[teacher]
     assert torch.equal(ids, same)

@@ -1,0 +1,154 @@
+"""Candidates that were judged, and the loss that makes a model prefer the better ones.
+
+``preferences.jsonl.gz`` has in each line a ``prompt`` and ``candidates`` that the storyteller wrote after it, each a
+``text`` with a ``mark`` from 0 (nonsense) to 4 (good). The model learns to find a candidate likelier than one with a
+lower mark, in comparison with how likely it was to the model that it was: Direct Preference Optimization (Rafailov et
+al., 2023, arXiv:2305.18290).
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast
+
+SLOTS = 56  # for candidates in a piece
+CLEAR = 2  # the difference of marks from which on a pair counts in full
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A prompt as token ids, from the start token on, and what was written after it."""
+
+    prompt: list[int]
+    candidates: list[tuple[list[int], int]]  # tokens and mark of each
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Candidates that are compared at once, packed into rows, each after its prompt."""
+
+    rows: np.ndarray  # token ids, (rows, context + 1)
+    slot: np.ndarray  # of the candidate whose token is predicted in each place, or ``SLOTS``; (rows, context)
+    better: np.ndarray  # [i, j]: how much it counts that i is better than j, 0 to 1; (SLOTS, SLOTS)
+
+
+def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast) -> list[Judged]:
+    """What was judged, as tokens; without the few candidates that would change the last token of their prompt."""
+    entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
+    texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
+    encoded = iter(tokenizer(texts)["input_ids"])
+    judged = []
+    for entry in entries:
+        prompt = next(encoded)
+        written = [(next(encoded), candidate["mark"]) for candidate in entry["candidates"]]
+        same = [(ids[len(prompt) :], mark) for ids, mark in written if ids[: len(prompt)] == prompt]
+        judged.append(Judged(prompt, same))
+    return judged
+
+
+def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> Iterator[Piece]:
+    """What was judged, in ``height`` rows at a time, without end: one pass after the other, each in another order.
+
+    As many candidates as there are rows are compared with each other at most, so that any of them fit. Those that do
+    not fit a row with their prompt are left out, and those that were drawn together and have the same mark.
+
+    Raises:
+        SystemExit: nothing is left to compare.
+    """
+    for number in itertools.count():
+        rng = np.random.default_rng((seed, number))
+        groups = _compared(judged, min(height, SLOTS), context, rng)
+        if not groups:
+            raise SystemExit("No two candidates after one prompt have different marks and fit a row.")
+        piece = _Packing(height, context)
+        for group in groups:
+            if not piece.takes(group):
+                yield piece.packed()
+                piece = _Packing(height, context)
+                piece.takes(group)
+        yield piece.packed()
+
+
+def _compared(judged: Sequence[Judged], together: int, context: int, rng: np.random.Generator) -> list[Judged]:
+    """Up to ``together`` candidates after the same prompt, drawn at random, some of them better than others."""
+    groups = []
+    for one in judged:
+        short = [c for c in one.candidates if len(one.prompt) + len(c[0]) <= context + 1]
+        parts, order = -(-len(short) // together), rng.permutation(len(short))
+        groups += [Judged(one.prompt, [short[i] for i in order[part::parts]]) for part in range(parts)]
+    groups = [group for group in groups if len({mark for _, mark in group.candidates}) > 1]
+    return [groups[i] for i in rng.permutation(len(groups))]
+
+
+class _Packing:
+    """A piece on its way."""
+
+    def __init__(self, height: int, context: int) -> None:
+        self.context = context
+        self.rows: list[list[int]] = [[] for _ in range(height)]
+        self.slot = np.full((height, context), SLOTS)
+        self.better = np.zeros((SLOTS, SLOTS), np.float32)
+        self.taken = 0
+
+    def takes(self, group: Judged) -> bool:
+        """Put a group in, if there is room for all of it: each candidate into the fullest row that has room."""
+        lengths, places = [len(row) for row in self.rows], []
+        for ids, _ in group.candidates:
+            length = len(group.prompt) + len(ids)
+            room = [row for row, used in enumerate(lengths) if used + length <= self.context + 1]
+            if not room:
+                return False
+            places.append(max(room, key=lengths.__getitem__))
+            lengths[places[-1]] += length
+        size = len(places)
+        if self.taken + size > SLOTS:
+            return False
+        for number, (place, (ids, _)) in enumerate(zip(places, group.candidates, strict=True), self.taken):
+            self.rows[place] += group.prompt
+            self.slot[place, len(self.rows[place]) - 1 :][: len(ids)] = number
+            self.rows[place] += ids
+        marks = [mark for _, mark in group.candidates]
+        ahead = np.clip(np.subtract.outer(marks, marks), 0, CLEAR) / CLEAR
+        # A candidate has more pairs in a larger group, and yet counts as much.
+        self.better[self.taken :, self.taken :][:size, :size] = ahead / ((size - 1) / 2)
+        self.taken += size
+        return True
+
+    def packed(self) -> Piece:
+        # What fills a row up is read, but never predicted: any token would do.
+        rows = np.array([row + [0] * (self.context + 1 - len(row)) for row in self.rows])
+        return Piece(rows, self.slot, self.better / self.taken)
+
+
+def log_probabilities(logits: torch.Tensor, rows: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """Of each candidate of a piece, summed over its tokens, in nats; shape (SLOTS,).
+
+    Args:
+        logits: for the tokens after each but the last of the rows, (rows, context, vocabulary).
+        rows: ``Piece.rows``.
+        slot: ``Piece.slot``.
+    """
+    each = -F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="none")
+    return each.new_zeros(SLOTS + 1).index_add(0, slot.flatten(), each)[:-1]
+
+
+def preference_loss(ours: torch.Tensor, before: torch.Tensor, better: torch.Tensor, beta: float) -> torch.Tensor:
+    """Direct Preference Optimization over all pairs of a piece; a scalar.
+
+    Args:
+        ours: log-probabilities of the candidates, (SLOTS,), in nats.
+        before: the same from the model that they are compared with.
+        better: ``Piece.better``.
+        beta: how dear a nat of difference from that model is.
+    """
+    gained = beta * (ours - before)
+    return (better * F.softplus(gained[None, :] - gained[:, None])).sum()

@@ -1,0 +1,246 @@
+"""Judged candidates are compared after their own prompts, and the storyteller comes to prefer the better ones."""
+
+import gzip
+import itertools
+import json
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from fate.engine import load
+from fate.paths import storyteller
+
+TOKENS = st.lists(st.integers(1, 9), max_size=12)
+CANDIDATES = st.lists(st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 4)), max_size=9)
+GROUPS = st.dictionaries(TOKENS.map(tuple), CANDIDATES, min_size=1, max_size=12)
+
+
+def judged(preferences, groups):
+    return [preferences.Judged([0, *prompt], candidates) for prompt, candidates in groups]
+
+
+def placed(preferences, piece):
+    """What stands in each slot: the tokens before the candidate, back to the start token, and its own."""
+    found = {}
+    for row, slots in zip(piece.rows.tolist(), piece.slot.tolist(), strict=True):
+        for number in set(slots) - {preferences.SLOTS}:
+            first, last = slots.index(number), len(slots) - slots[::-1].index(number)
+            assert set(slots[first:last]) == {number}
+            start = max(i for i in range(first + 1) if row[i] == 0)
+            found[number] = tuple(row[start : first + 1]), tuple(row[first + 1 : last + 1])
+    return found
+
+
+@given(groups=GROUPS, seed=st.integers(0, 5))
+def test_every_candidate_stands_after_its_prompt_and_is_compared_with_all_others_of_it_by_their_marks(
+    preferences, groups, seed
+):
+    groups = {prompt: {tuple(ids): mark for ids, mark in candidates} for prompt, candidates in groups.items()}
+    height, context = 9, 25  # room for any of them
+    marks = {((0, *prompt), ids): mark for prompt, candidates in groups.items() for ids, mark in candidates.items()}
+    given_groups = [(prompt, [(list(ids), mark) for ids, mark in c.items()]) for prompt, c in groups.items()]
+    shown = preferences.pieces(judged(preferences, given_groups), height, context, seed)
+    if all(len(set(candidates.values())) < 2 for candidates in groups.values()):
+        with pytest.raises(SystemExit):
+            next(shown)
+        return
+    for piece in itertools.islice(shown, 4):
+        assert (piece.rows.shape, piece.slot.shape) == ((height, context + 1), (height, context))
+        found = placed(preferences, piece)
+        assert sorted(found) == list(range(len(found)))
+        for one, other in itertools.product(found, repeat=2):
+            compared = found[one][0] == found[other][0] and marks[found[one]] > marks[found[other]]
+            assert (piece.better[one, other] > 0) == compared
+
+
+def test_one_pass_shows_each_candidate_once_that_is_better_or_worse_than_another(preferences):
+    groups = [([i % 9 + 1] * (i % 5) + [i // 9 + 1], [([j % 9 + 1] * (j + 1), j) for j in range(i)]) for i in range(20)]
+    wanted = Counter(
+        ((0, *prompt), tuple(ids)) for prompt, candidates in groups if len(candidates) > 1 for ids, _ in candidates
+    )
+    seen = Counter()
+    for piece in preferences.pieces(judged(preferences, groups), 8, 64, seed=0):  # some have to be parted
+        seen.update(placed(preferences, piece).values())
+        if seen.total() >= wanted.total():
+            break
+    assert seen == wanted
+
+
+def test_a_clear_difference_counts_more_than_a_small_one_and_a_candidate_of_many_as_much_as_one_of_two(preferences):
+    groups = [([1], [([2], 0), ([3], 1), ([4], 4)]), ([5], [([2], 1), ([3], 3)])]
+    piece = next(preferences.pieces(judged(preferences, groups), 5, 16, seed=0))
+    number = {found: slot for slot, found in placed(preferences, piece).items()}
+    worst, middle, best = (number[(0, 1), (i,)] for i in (2, 3, 4))
+    assert piece.better[best, worst] == piece.better[best, middle] == pytest.approx(2 * piece.better[middle, worst])
+    assert piece.better[best, worst] == pytest.approx(1 / 5)  # five candidates, three pairs of three of them
+    assert piece.better[number[(0, 5), (3,)], number[(0, 5), (2,)]] == pytest.approx(2 / 5)
+    assert np.count_nonzero(piece.better) == 4
+
+
+def test_only_what_fits_a_row_is_compared(preferences):
+    groups = [([1, 2], [([3], 0), ([4] * 6, 1), ([5] * 7, 2)])]
+    piece = next(preferences.pieces(judged(preferences, groups), 4, 8, seed=0))
+    assert sorted(placed(preferences, piece).values()) == [((0, 1, 2), (3,)), ((0, 1, 2), (4,) * 6)]
+
+
+def test_the_same_seed_shows_the_same_pieces_and_each_pass_another_order(preferences):
+    made = judged(preferences, [([i], [([j + 1], j) for j in range(5)]) for i in range(1, 9)])
+    once, again, other = (
+        [piece.rows.tolist() for piece in itertools.islice(preferences.pieces(made, 40, 64, seed), 2)]
+        for seed in (0, 0, 1)
+    )
+    assert once == again != other
+    assert once[0] != once[1]
+
+
+@pytest.fixture
+def model():
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=10, initializer_range=0.2, eos_token_id=0, attn_implementation="eager", **shape)
+    return LlamaForCausalLM(config)
+
+
+def likely(model, prompt, ids):
+    """The log-probability of tokens after a prompt."""
+    logits = model(torch.tensor([[*prompt, *ids]])).logits.log_softmax(-1)[0, len(prompt) - 1 : -1]
+    return logits.gather(1, torch.tensor(ids)[:, None]).sum()
+
+
+def test_a_candidate_is_as_likely_in_a_packed_row_as_alone(preferences, train, model):
+    groups = [([1, 2, 3], [([4, 5], 0), ([6], 1), ([7, 8, 9], 2)]), ([9], [([1, 2], 3), ([2, 1, 0], 4)])]
+    piece = next(preferences.pieces(judged(preferences, groups), 3, 24, seed=0))
+    rows, slot = torch.from_numpy(piece.rows), torch.from_numpy(piece.slot)
+    logits = model(rows[:, :-1], attention_mask=train.story_mask(rows[:, :-1], 0).float()).logits
+    packed = preferences.log_probabilities(logits, rows, slot)
+    found = placed(preferences, piece)
+    assert len(found) == 5
+    for number, (prompt, ids) in found.items():
+        torch.testing.assert_close(packed[number], likely(model, prompt, ids), rtol=0, atol=1e-4)
+
+
+def test_the_loss_is_that_of_the_pairs(preferences):
+    ours, before = torch.randn(2, preferences.SLOTS).unbind()
+    better = torch.zeros(preferences.SLOTS, preferences.SLOTS)
+    better[3, 5], better[5, 7] = 0.75, 0.25
+
+    def pair(i, j):
+        return math.log1p(math.exp(-0.1 * (ours[i] - before[i] - ours[j] + before[j]).item()))
+
+    expected = 0.75 * pair(3, 5) + 0.25 * pair(5, 7)
+    assert preferences.preference_loss(ours, before, better, 0.1).item() == pytest.approx(expected, rel=1e-5)
+    assert preferences.preference_loss(ours, ours, better, 0.1).item() == pytest.approx(math.log(2), rel=1e-5)
+
+
+@pytest.fixture
+def trained(train, tmp_path):
+    """Train a model, in a folder of its own, on one story and what was judged; returns all losses of pieces."""
+    story, folder = np.array([0, *range(1, 10)], np.uint16), itertools.count()
+    recipe = train.Recipe(
+        context=32,
+        short_context=32,
+        piece=128,
+        judged=256,
+        batch=128,
+        tokens=40 * 128,
+        warmup=1,
+        decay=1e-9,
+        horizon=1,
+        preferred=10.0,
+        weights={"tinystories": 200.0},
+    )
+
+    def run(model, groups, work=None, teachers=(), **changes):
+        work = work or tmp_path / str(next(folder))
+        work.mkdir(exist_ok=True)
+        others = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(10)}, 0.0, 0)
+        each = replace(recipe, **changes)
+        losses = []
+        with pytest.MonkeyPatch.context() as patch:
+            loss = train.preference_loss
+            patch.setattr(train, "preference_loss", lambda *given: losses.append(loss(*given)) or losses[-1])
+            train.train(each, model, teachers, {"tinystories": [story]}, *others, groups, work, compiled=False)
+        return [loss.item() for loss in losses]
+
+    return run
+
+
+PAIRS = [([1], [([2, 3], 4), ([4, 5], 1)]), ([6], [([4, 5], 3), ([2, 3], 0)])]
+
+
+def margins(model, groups):
+    return [
+        (likely(model, g.prompt, g.candidates[0][0]) - likely(model, g.prompt, g.candidates[1][0])).item()
+        for g in groups
+    ]
+
+
+def test_the_model_comes_to_prefer_what_was_found_better_than_the_model_before_it_does(preferences, model, trained):
+    groups = judged(preferences, PAIRS)
+    first = margins(model, groups)
+    losses = trained(model, groups)
+    assert len(losses) == 2 * 40
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-3)  # when it is the model before
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(later > before + 1 for later, before in zip(margins(model, groups), first, strict=True))
+
+
+def test_what_was_judged_is_learnt_beside_what_a_teacher_predicts(preferences, model, trained):
+    groups, teacher = judged(preferences, PAIRS), LlamaForCausalLM(model.config).eval()
+    first = margins(model, groups)
+    row = torch.arange(10)[None]
+
+    def missed():
+        theirs, ours = (each(row).logits.log_softmax(-1) for each in (teacher, model))
+        return (theirs.exp() * (theirs - ours)).sum(-1).mean().item()
+
+    far = missed()
+    trained(model, groups, teachers=[teacher], taught=1.0, preferred=1.0, tokens=80 * 128)
+    assert missed() < 0.5 * far
+    assert all(later > before for later, before in zip(margins(model, groups), first, strict=True))
+
+
+def test_a_run_that_is_resumed_goes_on_with_the_next_pieces_and_the_same_model_before(
+    preferences, model, trained, tmp_path
+):
+    groups = judged(preferences, [([i], [([j + 1], j) for j in range(5)]) for i in range(1, 9)])
+    start = {name: weights.clone() for name, weights in model.state_dict().items()}
+    at_once = trained(model, groups, tokens=6 * 128)
+    model.load_state_dict(start)
+    some = trained(model, groups, work=tmp_path / "parts", tokens=2 * 128)
+    model.load_state_dict(start)
+    rest = trained(model, groups, work=tmp_path / "parts", tokens=6 * 128)
+    assert some + rest == pytest.approx(at_once, abs=1e-4)
+
+
+def test_what_was_judged_is_read_as_the_game_reads_it(preferences, tmp_path):
+    engine, tokenizer = load(str(storyteller())), PreTrainedTokenizerFast.from_pretrained(storyteller())
+    file = tmp_path / "preferences.jsonl.gz"
+    texts = {" He ran.": 1, '\n\n"Who?" she asked.<|endoftext|>': 4, "ly cold": 2}
+    candidates = [{"text": text, "mark": mark} for text, mark in texts.items()]
+    entry = {"prompt": "It was\u2028cold. He was real", "candidates": candidates}
+    file.write_bytes(gzip.compress((json.dumps(entry, ensure_ascii=False) + "\n").encode()))
+    (one,) = preferences.read_preferences(file, tokenizer)
+    assert tuple(one.prompt) == engine.encode(entry["prompt"])
+    # Without "really", which is one token and would be another end of the prompt.
+    assert [(engine.decode(ids), mark) for ids, mark in one.candidates] == [
+        (" He ran.", 1),
+        ('\n\n"Who?" she asked.', 4),
+    ]
+    assert one.candidates[1][0][-1] == tokenizer.eos_token_id
+
+
+def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
+    found = preferences.read_preferences(train.PREFERENCES, tokenizer)
+    assert sum(len(one.candidates) for one in found) > 10_000
+    assert {mark for one in found for _, mark in one.candidates} == {0, 1, 2, 3, 4}
+    assert any(recipe.preferred for recipe in train.RUNS)
+    assert all(recipe.teachers for recipe in train.RUNS if recipe.preferred)
