@@ -1,9 +1,11 @@
 """Candidates that were judged, and the loss that makes a model prefer the better ones.
 
-``preferences.jsonl.gz`` has in each line a ``prompt`` and ``candidates`` that the storyteller wrote after it, each a
-``text`` with a ``mark`` from 0 (nonsense) to 4 (good). The model learns to find a candidate likelier than one with a
-lower mark, in comparison with how likely it was to the model that it was: Direct Preference Optimization (Rafailov et
-al., 2023, arXiv:2305.18290).
+``preferences.jsonl.gz`` has in each line a ``prompt`` and ``candidates`` that were written after it, each a ``text``
+with a ``mark`` and the ``round`` in which it was judged, from 0 on. The marks are 0 for nonsense, 1 for a fault, 2 for
+a slip, 3 for passable and 4 for good; those of round 0 are 1, 3 and 4 alone.
+
+The model learns to find a candidate likelier than one with a lower mark, in comparison with how likely it was to the
+model before the run: Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-SLOTS = 56  # for candidates in a piece
+SLOTS = 56  # for candidates in a piece; eight rows of 256 hold less than 40 of those that come with fate
 CLEAR = 2  # the difference of marks from which on a pair counts in full
 
 
@@ -38,12 +40,17 @@ class Piece:
 
     rows: np.ndarray  # token ids, (rows, context + 1)
     slot: np.ndarray  # of the candidate whose token is predicted in each place, or ``SLOTS``; (rows, context)
-    better: np.ndarray  # [i, j]: how much it counts that i is better than j, 0 to 1; (SLOTS, SLOTS)
+    better: np.ndarray  # [i, j]: how much it counts that i is better than j; 1 in all at most; (SLOTS, SLOTS)
 
 
-def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast) -> list[Judged]:
-    """What was judged, as tokens; without the few candidates that would change the last token of their prompt."""
+def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int) -> list[Judged]:
+    """What was judged in the first rounds, as tokens.
+
+    A candidate that would change the last token of its prompt is left out; few do.
+    """
     entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
+    for entry in entries:
+        entry["candidates"] = [candidate for candidate in entry["candidates"] if candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
     encoded = iter(tokenizer(texts)["input_ids"])
     judged = []
@@ -56,10 +63,17 @@ def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast) -> list[Jud
 
 
 def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> Iterator[Piece]:
-    """What was judged, in ``height`` rows at a time, without end: one pass after the other, each in another order.
+    """What was judged, packed, without end: one pass after the other, each in another order.
 
     As many candidates as there are rows are compared with each other at most, so that any of them fit. Those that do
-    not fit a row with their prompt are left out, and those that were drawn together and have the same mark.
+    not fit a row with their prompt are left out, and those that were drawn together and have the same mark. The last
+    piece of a pass may hold few.
+
+    Args:
+        judged: prompts and candidates.
+        height: rows of a piece, at least two.
+        context: tokens that a row predicts.
+        seed: of the order.
 
     Raises:
         SystemExit: nothing is left to compare.
@@ -124,6 +138,7 @@ class _Packing:
         return True
 
     def packed(self) -> Piece:
+        """What was put in so far."""
         # What fills a row up is read, but never predicted: any token would do.
         rows = np.array([row + [0] * (self.context + 1 - len(row)) for row in self.rows])
         return Piece(rows, self.slot, self.better / self.taken)
@@ -142,7 +157,7 @@ def log_probabilities(logits: torch.Tensor, rows: torch.Tensor, slot: torch.Tens
 
 
 def preference_loss(ours: torch.Tensor, before: torch.Tensor, better: torch.Tensor, beta: float) -> torch.Tensor:
-    """Direct Preference Optimization over all pairs of a piece; a scalar.
+    """Direct Preference Optimization over all pairs of a piece: a scalar, ln 2 times their weights at the start.
 
     Args:
         ours: log-probabilities of the candidates, (SLOTS,), in nats.

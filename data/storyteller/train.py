@@ -112,7 +112,8 @@ class Recipe:
     rest: int = 150  # tokens that there are at least from that sentence to the end
     preferred: float = 0.0  # the weight, beside all else, of the loss that asks for the better of judged candidates
     beta: float = 0.1  # how dear a nat of difference from the model before is to that loss
-    judged: int = 8_192  # tokens of a step's candidates and their prompts
+    judged: int = 8_192  # tokens of a step's candidates and their prompts, and of what fills their rows up
+    rounds: int = 5  # of judging, of which the candidates are
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -175,7 +176,7 @@ RUNS = (
     later(7.0, 2.0, tokens=19_660_800, layers=12, weight_decay=0.08, kept=0.12, renamed=0.7, temperature=1.04, seed=1),
     later(**TAUGHT, llama_stories=3.0, kept=0.12, teachers=(2, 4, 5), seed=2),
     later(**TAUGHT, llama_stories=4.0, kept=0.25, teachers=(2, 4, 6), seed=3, scenes=0.3),
-    later(**JUDGED, llama_stories=4.0, tokens=409_600, lr_adamw=0.00015, kept=0.3, preferred=0.5, beta=0.3),
+    later(**JUDGED, llama_stories=4.0, tokens=409_600, lr_adamw=0.00015, kept=0.3, preferred=0.5, beta=0.3, rounds=4),
     later(**JUDGED, llama_stories=2.0, tokens=491_520, lr_adamw=0.0002, kept=0.0, preferred=0.6, seed=1),
 )
 
@@ -625,7 +626,7 @@ def run(
     vocabulary = tokenizer.get_vocab()
     rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
     taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
-    judged = read_preferences(PREFERENCES, tokenizer) if recipe.preferred else []
+    judged = read_preferences(PREFERENCES, tokenizer, recipe.rounds) if recipe.preferred else []
     seconds = train(recipe, model, taught_by, tokens, rename, scene, judged, work, compiled)
     with torch.no_grad():
         if start:
@@ -683,7 +684,9 @@ def main() -> None:
             parser.error("--rehearse is for all runs; leave out --set, --start and --teacher")
         recipe = recipe_with(arguments.set, parser)
         if recipe.preferred and not start:
-            parser.error("a run that prefers the better candidates needs the model that wrote them, --start FOLDER")
+            parser.error("a run that learns from judged candidates goes on from a model: give --start FOLDER")
+        if recipe.preferred and not 2 * recipe.short_context <= recipe.piece <= recipe.judged:
+            parser.error("judged must be at least piece, and piece at least twice short_context")
         if bool(arguments.teacher) != (recipe.taught > 0):
             parser.error("a run with --teacher needs --set taught=SHARE, and one with a share taught needs a --teacher")
         run(recipe, corpus, start, arguments.teacher, arguments.work, arguments.out, not arguments.no_compile)

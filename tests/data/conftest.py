@@ -12,9 +12,9 @@ from fate.paths import packaged
 def train():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(packaged("storyteller"))
-        for name in ("train", "preferences"):
-            patch.delitem(sys.modules, name, raising=False)
         yield importlib.import_module("train")
+        for name in ("train", "preferences"):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

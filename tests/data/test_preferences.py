@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fate.engine import load
+from fate.openings import openings
 from fate.paths import storyteller
 
 TOKENS = st.lists(st.integers(1, 9), max_size=12)
@@ -224,10 +225,11 @@ def test_what_was_judged_is_read_as_the_game_reads_it(preferences, tmp_path):
     engine, tokenizer = load(str(storyteller())), PreTrainedTokenizerFast.from_pretrained(storyteller())
     file = tmp_path / "preferences.jsonl.gz"
     texts = {" He ran.": 1, '\n\n"Who?" she asked.<|endoftext|>': 4, "ly cold": 2}
-    candidates = [{"text": text, "mark": mark} for text, mark in texts.items()]
+    candidates = [{"text": text, "mark": mark, "round": 1} for text, mark in texts.items()]
+    candidates.append({"text": " Later.", "mark": 3, "round": 2})
     entry = {"prompt": "It was\u2028cold. He was real", "candidates": candidates}
     file.write_bytes(gzip.compress((json.dumps(entry, ensure_ascii=False) + "\n").encode()))
-    (one,) = preferences.read_preferences(file, tokenizer)
+    (one,) = preferences.read_preferences(file, tokenizer, rounds=2)
     assert tuple(one.prompt) == engine.encode(entry["prompt"])
     # Without "really", which is one token and would be another end of the prompt.
     assert [(engine.decode(ids), mark) for ids, mark in one.candidates] == [
@@ -239,8 +241,11 @@ def test_what_was_judged_is_read_as_the_game_reads_it(preferences, tmp_path):
 
 def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
-    found = preferences.read_preferences(train.PREFERENCES, tokenizer)
-    assert sum(len(one.candidates) for one in found) > 10_000
+    found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=5)
+    assert sum(len(one.candidates) for one in found) == 30_702 - 4  # would change the last token of their prompt
+    prompts = [tokenizer.decode(one.prompt[1:]) for one in found]
+    assert len(set(prompts)) == len(prompts)
+    assert not {opening.text for opening in openings()} & set(prompts)  # so that they can be judged
     assert {mark for one in found for _, mark in one.candidates} == {0, 1, 2, 3, 4}
     assert any(recipe.preferred for recipe in train.RUNS)
     assert all(recipe.teachers for recipe in train.RUNS if recipe.preferred)

@@ -53,6 +53,7 @@ def test_the_card_gives_the_credit_that_is_due():
         "StoryWeaver",
         "CC BY 4.0",
         "public domain",
+        "preferences.jsonl.gz",
     ):
         assert credit in card
     assert (storyteller() / "childrens_ccby_ATTRIBUTION.tsv").exists()
@@ -70,18 +71,19 @@ def test_a_story_starts_with_the_start_token_and_text_survives_the_tokenizer(eng
 
 def test_it_writes_english_sentences_after_every_opening(engine):
     words = set(re.findall(r"[a-z']+", " ".join(opening.text for opening in openings()).lower()))
-    known = common = total = 0
+    known = common = total = alike = 0
     for number, opening in enumerate(openings()):
         drawn = SettingsRanges().draw(Random(number), 3)
         generation = engine.generate(engine.encode(opening.text), drawn, (1, 2, 3))
         while not generation.done:
             generation.step()
-        assert len({row.text for row in generation.rows}) == 3
+        alike += len({row.text for row in generation.rows}) < 3
         for row in generation.rows:
             found = re.findall(r"[a-z']+", row.text.lower())
             total += len(found)
             known += sum(word in words for word in found)
             common += sum(word in {"the", "a", "and", "to", "of", "in", "was", "he", "she", "it"} for word in found)
+    assert alike <= 2  # choices of which the game writes a candidate again
     assert total > 200
     assert known / total > 0.3
     assert 0.1 < common / total < 0.6
@@ -263,7 +265,16 @@ def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
 
 
 @pytest.mark.parametrize(
-    "words", ["--set=steps=5", "--set=seed=x", "--set=taught=0.5", "--teacher=a", "--rehearse=a --start=b"]
+    "words",
+    [
+        "--set=steps=5",
+        "--set=seed=x",
+        "--set=taught=0.5",
+        "--set=preferred=1",
+        "--set=preferred=1 --set=judged=9 --start=a",
+        "--teacher=a",
+        "--rehearse=a --start=b",
+    ],
 )
 def test_a_run_that_cannot_be_meant_says_so(run_recipe, words):
     with pytest.raises(SystemExit) as stopped:

@@ -180,7 +180,7 @@ if __name__ == "__main__":
     show(
         lambda: Vertical(
             Setting("annotator", "reader", about="the name your decisions are published under"),
-            Setting("ranges.temperature", (0.5, 0.9), about="from low to high"),
+            Setting("ranges.temperature", (0.6, 1.0), about="from low to high"),
             Setting("blind", True, about="hide how candidates were sampled"),
             Setting("device", "auto", about="where the model runs", options=("auto", "cpu", "cuda"), told="--device"),
             Setting("context", "8", about="tokens of story and candidate together"),
