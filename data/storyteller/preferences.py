@@ -2,7 +2,7 @@
 
 ``preferences.jsonl.gz`` has in each line a ``prompt`` and ``candidates`` that were written after it, each a ``text``
 with a ``mark`` and the ``round`` in which it was judged, from 0 on. The marks are 0 for nonsense, 1 for a fault, 2 for
-a slip, 3 for passable and 4 for good; those of round 0 are 1, 3 and 4 alone.
+a slip, 3 for passable and 4 for good; in round 0 they were 1, 3 and 4 alone.
 
 The model learns to find a candidate likelier than one with a lower mark, in comparison with how likely it was to the
 model before the run: Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290).

@@ -18,7 +18,7 @@ ALONE = {
     "dials": r"▶ temperature 1 \(was 0\.8\)",
     "key_bar": "r Reroll *t Tie *u Undo",
     "prose": r"there was a text\.\s*It ended",
-    "setting": r"temperature +0\.5 +to 0\.9[^✗]*✗ context must be",
+    "setting": r"temperature +0\.6 +to 1\.0[^✗]*✗ context must be",
     "story_list": r"A new story\s*The door in the snow\s*12 choices, 400 words(.*\n)*.*archived",
     "story_view": "Tom touched the wood[^—]*— the end —",
     "too_small": "fate needs 28×9 at least",
