@@ -4,7 +4,7 @@
 with a ``mark`` and the ``round`` in which it was judged, from 0 on. The marks are 0 for nonsense, 1 for a fault, 2 for
 a slip, 3 for passable and 4 for good; in round 0 they were 1, 3 and 4 alone.
 
-The model learns to find a candidate likelier than one with a lower mark, in comparison with how likely it was to the
+The model learns to find a candidate likelier than one that is worth less, in comparison with how likely it was to the
 model before the run: Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290).
 """
 
@@ -13,9 +13,12 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +26,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
 SLOTS = 56  # for candidates in a piece; eight rows of 256 hold less than 40 of those that come with fate
-CLEAR = 2  # the difference of marks from which on a pair counts in full
+CLEAR = 2  # the difference of worth from which on a pair counts in full
+PHRASE = 4  # words; shorter sequences come back in any text
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Judged:
     """A prompt as token ids, from the start token on, and what was written after it."""
 
     prompt: list[int]
-    candidates: list[tuple[list[int], int]]  # tokens and mark of each
+    candidates: list[tuple[list[int], float]]  # tokens and worth of each
 
 
 @dataclass(frozen=True)
@@ -43,30 +47,70 @@ class Piece:
     better: np.ndarray  # [i, j]: how much it counts that i is better than j; 1 in all at most; (SLOTS, SLOTS)
 
 
-def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int) -> list[Judged]:
+def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int, worn: float = 0.0) -> list[Judged]:
     """What was judged in the first rounds, as tokens.
 
+    Whoever marks candidates one by one does not see that they say the same after every prompt. A model that learns
+    from the marks alone comes to do that. So a candidate is worth its mark less what its most worn phrase costs.
+
     A candidate that would change the last token of its prompt is left out; few do.
+
+    Args:
+        file: prompts and candidates, a line of JSON each, compressed.
+        tokenizer: of the model that is to learn.
+        rounds: how many of them.
+        worn: what a phrase costs, in marks, times the share of a round's prompts after which it was written;
+            ``CLEAR`` at most.
     """
     entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
     for entry in entries:
         entry["candidates"] = [candidate for candidate in entry["candidates"] if candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
-    encoded = iter(tokenizer(texts)["input_ids"])
+    encoded, frequent = iter(tokenizer(texts)["input_ids"]), _frequent(entries)
     judged = []
     for entry in entries:
-        prompt = next(encoded)
-        written = [(next(encoded), candidate["mark"]) for candidate in entry["candidates"]]
-        same = [(ids[len(prompt) :], mark) for ids, mark in written if ids[: len(prompt)] == prompt]
-        judged.append(Judged(prompt, same))
+        prompt, candidates = next(encoded), []
+        for candidate in entry["candidates"]:
+            ids, text = next(encoded), candidate["text"]
+            cost = min(worn * max((frequent[p] for p in _phrases(text, entry["prompt"])), default=0.0), CLEAR)
+            if ids[: len(prompt)] == prompt:
+                candidates.append((ids[len(prompt) :], candidate["mark"] - cost))
+        judged.append(Judged(prompt, candidates))
     return judged
+
+
+def _frequent(entries: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], float]:
+    """The share of a round's prompts after which each phrase was written, in the round where that is largest."""
+    prompts: Counter[int] = Counter()
+    written: defaultdict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
+    for entry in entries:
+        phrases = defaultdict(set)
+        for candidate in entry["candidates"]:
+            phrases[candidate["round"]] |= _phrases(candidate["text"], entry["prompt"])
+        prompts.update(phrases.keys())
+        for number, those in phrases.items():
+            written[number].update(those)
+    shares: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for number, counts in written.items():
+        for phrase, count in counts.items():
+            shares[phrase] = max(shares[phrase], count / prompts[number])
+    return shares
+
+
+def _phrases(text: str, prompt: str) -> set[tuple[str, ...]]:
+    """The sequences of ``PHRASE`` words of a candidate that are not its prompt's own."""
+    own, prompts = (
+        {tuple(words[start : start + PHRASE]) for start in range(len(words) - PHRASE + 1)}
+        for words in (re.findall(r"[\w']+", one.lower()) for one in (text, prompt))
+    )
+    return own - prompts
 
 
 def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> Iterator[Piece]:
     """What was judged, packed, without end: one pass after the other, each in another order.
 
     As many candidates as there are rows are compared with each other at most, so that any of them fit. Those that do
-    not fit a row with their prompt are left out, and those that were drawn together and have the same mark. The last
+    not fit a row with their prompt are left out, and those that were drawn together and are worth the same. The last
     piece of a pass may hold few.
 
     Args:
@@ -82,7 +126,7 @@ def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> It
         rng = np.random.default_rng((seed, number))
         groups = _compared(judged, min(height, SLOTS), context, rng)
         if not groups:
-            raise SystemExit("No two candidates after one prompt have different marks and fit a row.")
+            raise SystemExit("No two candidates after one prompt that fit a row differ in what they are worth.")
         piece = _Packing(height, context)
         for group in groups:
             if not piece.takes(group):
@@ -99,7 +143,7 @@ def _compared(judged: Sequence[Judged], together: int, context: int, rng: np.ran
         short = [c for c in one.candidates if len(one.prompt) + len(c[0]) <= context + 1]
         parts, order = -(-len(short) // together), rng.permutation(len(short))
         groups += [Judged(one.prompt, [short[i] for i in order[part::parts]]) for part in range(parts)]
-    groups = [group for group in groups if len({mark for _, mark in group.candidates}) > 1]
+    groups = [group for group in groups if len({worth for _, worth in group.candidates}) > 1]
     return [groups[i] for i in rng.permutation(len(groups))]
 
 
@@ -130,8 +174,8 @@ class _Packing:
             self.rows[place] += group.prompt
             self.slot[place, len(self.rows[place]) - 1 :][: len(ids)] = number
             self.rows[place] += ids
-        marks = [mark for _, mark in group.candidates]
-        ahead = np.clip(np.subtract.outer(marks, marks), 0, CLEAR) / CLEAR
+        worth = [each for _, each in group.candidates]
+        ahead = np.clip(np.subtract.outer(worth, worth), 0, CLEAR) / CLEAR
         # A candidate has more pairs in a larger group, and yet counts as much.
         self.better[self.taken :, self.taken :][:size, :size] = ahead / ((size - 1) / 2)
         self.taken += size

@@ -18,8 +18,9 @@ The recipe is several runs, ``RUNS``. One that goes on from a finished model may
 of the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
 divides the logits by a temperature, because the model was too sure of itself (Guo et al., 2017, arXiv:1706.04599). The
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
-the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. The eighth and
-the ninth learn which of some candidates that were judged are better, ``preferences.py``. ``--set``, ``--start`` and
+the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
+on learn which of some candidates that were judged are better, ``preferences.py``; the tenth and the eleventh go on from
+the same model, and what is written at last is the mean of both. ``--set``, ``--start`` and
 ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the
 many hours that they take.
 
@@ -103,7 +104,8 @@ class Recipe:
     lr_adamw: float = 0.003
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
-    kept: float = 0.5  # the share of the weights that it began with in what is written, if they were a model's
+    origin: int = 0  # the number of the run from whose model it goes on; 0: the one before
+    kept: float = 0.5  # the share of the weights of the model before, of that run, in what is written
     taught: float = 0.0  # the share of the loss that asks for what the teachers predict
     teachers: tuple[int, ...] = ()  # the numbers of the runs whose models those are, together
     temperature: float = 1.0  # that the logits of what is written are divided by
@@ -114,6 +116,7 @@ class Recipe:
     beta: float = 0.1  # how dear a nat of difference from the model before is to that loss
     judged: int = 8_192  # tokens of a step's candidates and their prompts, and of what fills their rows up
     rounds: int = 5  # of judging, of which the candidates are
+    worn: float = 0.0  # what a phrase that is written after every prompt costs a candidate, in marks
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -167,7 +170,10 @@ JUDGED: dict[str, Any] = {
     "scenes": 0.3,
 }
 
-# The runs that make the storyteller, each from the model before.
+# The last two both go on from the ninth model; what is written is the mean of them.
+SISTERS: dict[str, Any] = {"llama_stories": 2.0, "lr_adamw": 0.0002, "preferred": 0.6, "rounds": 6}
+
+# The runs that make the storyteller, each from the model before but for the last.
 RUNS = (
     Recipe(),
     later(6.0, 1.5, tokens=15_564_800),
@@ -178,6 +184,8 @@ RUNS = (
     later(**TAUGHT, llama_stories=4.0, kept=0.25, teachers=(2, 4, 6), seed=3, scenes=0.3),
     later(**JUDGED, llama_stories=4.0, tokens=409_600, lr_adamw=0.00015, kept=0.3, preferred=0.5, beta=0.3, rounds=4),
     later(**JUDGED, llama_stories=2.0, tokens=491_520, lr_adamw=0.0002, kept=0.0, preferred=0.6, seed=1),
+    later(**JUDGED, **SISTERS, tokens=389_120, kept=0.0, seed=3),
+    later(**JUDGED, **SISTERS, tokens=409_600, kept=0.5, seed=4, origin=9, worn=20.0),
 )
 
 
@@ -588,6 +596,7 @@ def evaluate(folder: str, text: Path) -> float:
 def recipe_with(changes: Sequence[str], parser: argparse.ArgumentParser) -> Recipe:
     """The recipe with other values: of its fields, or of the weight of a source."""
     numbers = {f.name: type(f.default) for f in fields(Recipe) if isinstance(f.default, int | float)}
+    del numbers["origin"]  # the number of another run; --start is for one alone
     values: dict[str, Any] = {}
     weights = WEIGHTS.copy()
     for change in changes:
@@ -606,12 +615,16 @@ def run(
     recipe: Recipe,
     corpus: dict[str, list[str]],
     start: Path | None,
+    other: Path | None,
     teachers: Sequence[Path],
     work: Path,
     out: Path,
     compiled: bool,
 ) -> None:
-    """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out."""
+    """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out.
+
+    It goes on from the model ``start``, if there is one; written is a mean of its weights and those of ``other``.
+    """
     work.mkdir(parents=True, exist_ok=True)
     if (work / "tokenizer.json").exists():
         tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
@@ -621,17 +634,17 @@ def run(
         tokenizer = train_tokenizer(corpus, recipe.vocabulary)
     tokenizer.save_pretrained(work)
     model = new_model(recipe, tokenizer, start)
-    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    kept = dict(new_model(recipe, tokenizer, other).named_parameters()) if other else {}
     tokens = encode(corpus, tokenizer)
     vocabulary = tokenizer.get_vocab()
     rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
     taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
-    judged = read_preferences(PREFERENCES, tokenizer, recipe.rounds) if recipe.preferred else []
+    judged = read_preferences(PREFERENCES, tokenizer, recipe.rounds, recipe.worn) if recipe.preferred else []
     seconds = train(recipe, model, taught_by, tokens, rename, scene, judged, work, compiled)
     with torch.no_grad():
-        if start:
-            for name, weights in model.named_parameters():
-                weights.lerp_(before[name].to(weights.device), recipe.kept)
+        for name, weights in kept.items():
+            learnt = model.get_parameter(name)
+            learnt.lerp_(weights.to(learnt.device), recipe.kept)
         model.model.norm.weight.div_(recipe.temperature)  # and so the logits: their products with the embedding
 
     model = model.eval().to(torch.float16)
@@ -689,7 +702,7 @@ def main() -> None:
             parser.error("judged must be at least piece, and piece at least twice short_context")
         if bool(arguments.teacher) != (recipe.taught > 0):
             parser.error("a run with --teacher needs --set taught=SHARE, and one with a share taught needs a --teacher")
-        run(recipe, corpus, start, arguments.teacher, arguments.work, arguments.out, not arguments.no_compile)
+        run(recipe, corpus, start, start, arguments.teacher, arguments.work, arguments.out, not arguments.no_compile)
         return
     runs, work, final = RUNS, arguments.work, arguments.out
     if arguments.rehearse:
@@ -697,10 +710,12 @@ def main() -> None:
         work, final = arguments.rehearse / "work", arguments.rehearse
     works = [work / str(number) for number in range(1, len(runs) + 1)]
     folders = [*(work / "model" for work in works[:-1]), final]
+    before = None
     for recipe, work, out in zip(runs, works, folders, strict=True):
+        start = folders[recipe.origin - 1] if recipe.origin else before
         teachers = [folders[number - 1] for number in recipe.teachers]
-        run(recipe, corpus, start, teachers, work, out, not arguments.no_compile)
-        start = out
+        run(recipe, corpus, start, before, teachers, work, out, not arguments.no_compile)
+        before = out
 
 
 if __name__ == "__main__":

@@ -239,10 +239,40 @@ def test_what_was_judged_is_read_as_the_game_reads_it(preferences, tmp_path):
     assert one.candidates[1][0][-1] == tokenizer.eos_token_id
 
 
+def test_a_candidate_is_worth_its_mark_less_its_most_worn_phrase(preferences, tmp_path):
+    def judged(prompt, *candidates):
+        named = [{"text": text, "mark": mark, "round": number} for text, mark, number in candidates]
+        return {"prompt": prompt, "candidates": named}
+
+    entries = [
+        judged("Tom ran.", (" He felt cold, and then he sat down.", 3, 0), (" The moon shone on him alone.", 2, 0)),
+        judged("Ann sat.", ("\n\nShe felt cold and THEN she sat up.", 4, 0), (" Felt cold and then.", 1, 0)),
+        judged("It snowed.", (" The moon shone on it alone.", 3, 0), (" He felt cold and then ill.", 2, 1)),
+        judged("Then felt cold and then ill.", (" She felt cold and then ill.", 2, 1), (" Why?", 0, 0)),
+        judged("It was hot.", (" The moon shone on. The moon shone on.", 2, 1), (" A new thing came in.", 1, 1)),
+    ]
+    file = tmp_path / "preferences.jsonl.gz"
+    file.write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode()))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
+
+    def worth(**given):
+        read = preferences.read_preferences(file, tokenizer, **given)
+        return [[each for _, each in one.candidates] for one in read]
+
+    assert worth(rounds=2) == [[3, 2], [4, 1], [3, 2], [2, 0], [2, 1]]
+    # "felt cold and then" stands after two of the first round's four prompts and in one of the second's three that
+    # did not say it themselves, "the moon shone on" after two of four and one of three, each other phrase in less.
+    half, alone = 2 / 4, 1 / 3
+    expected = [[3 - half, 2 - half], [4 - half, 1 - half], [3 - half, 2 - half], [2 - alone, 0], [2 - half, 1 - alone]]
+    assert worth(rounds=2, worn=1.0) == [pytest.approx(each) for each in expected]
+    assert worth(rounds=2, worn=100.0)[0] == [3 - preferences.CLEAR, 2 - preferences.CLEAR]
+    assert worth(rounds=1, worn=1.0)[3:] == [[0], []]  # what was judged later is neither there nor counted
+
+
 def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
-    found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=5)
-    assert sum(len(one.candidates) for one in found) == 30_702 - 4  # would change the last token of their prompt
+    found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=6)
+    assert sum(len(one.candidates) for one in found) == 36_647 - 7  # would change the last token of their prompt
     prompts = [tokenizer.decode(one.prompt[1:]) for one in found]
     assert len(set(prompts)) == len(prompts)
     assert not {opening.text for opening in openings()} & set(prompts)  # so that they can be judged

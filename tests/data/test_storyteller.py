@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -252,9 +253,37 @@ def test_a_rehearsal_is_all_runs_in_a_folder_apart(train, run_recipe, tmp_path, 
 def test_a_run_learns_from_the_runs_before_it_that_are_its_teachers(train, run_recipe, tmp_path, monkeypatch):
     small, taught = train.Recipe(**SMALL, tokens=8192), []
     monkeypatch.setattr(train, "RUNS", (small, small, small, replace(small, taught=0.5, teachers=(1, 3))))
-    monkeypatch.setattr(train, "run", lambda recipe, corpus, start, teachers, *rest: taught.append(teachers))
+    monkeypatch.setattr(train, "run", lambda recipe, corpus, start, other, teachers, *rest: taught.append(teachers))
     run_recipe()
     assert taught == [[], [], [], [tmp_path / "work/1/model", tmp_path / "work/3/model"]]
+
+
+def test_a_run_that_goes_on_from_an_earlier_one_is_written_in_the_mean_with_the_one_before_it(
+    train, run_recipe, tmp_path, monkeypatch
+):
+    small = train.Recipe(**SMALL, tokens=8192, kept=0.0)
+    kept = 0.25
+
+    def written(sister):
+        monkeypatch.setattr(train, "RUNS", (small, replace(small, seed=1), sister))
+        run_recipe()
+        shutil.rmtree(tmp_path / "work/3")
+        folders = *(tmp_path / f"work/{number}/model" for number in (1, 2)), tmp_path / "out"
+        return [LlamaForCausalLM.from_pretrained(folder).state_dict() for folder in folders]
+
+    sister = replace(small, seed=2, origin=1)
+    first, second, third = written(sister)
+    mean = written(replace(sister, kept=kept))[2]
+    assert any(not torch.equal(third[name], second[name]) for name in first)
+    for name in first:
+        expected = (1 - kept) * third[name].float() + kept * second[name].float()
+        torch.testing.assert_close(mean[name].float(), expected, rtol=0, atol=1e-3)
+    # And without the second run it comes out the same.
+    monkeypatch.setattr(train, "RUNS", (small, sister))
+    shutil.rmtree(tmp_path / "work/2")
+    run_recipe()
+    alone = LlamaForCausalLM.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(alone[name], third[name]) for name in first)
 
 
 def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
@@ -262,6 +291,7 @@ def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
     for number, recipe in enumerate(train.RUNS, 1):
         assert all(1 <= teacher < number for teacher in recipe.teachers)
         assert bool(recipe.teachers) == (recipe.taught > 0)
+        assert 0 <= recipe.origin < number
 
 
 @pytest.mark.parametrize(
@@ -269,6 +299,7 @@ def test_every_teacher_is_a_run_before_the_one_that_it_teaches(train):
     [
         "--set=steps=5",
         "--set=seed=x",
+        "--set=origin=1",
         "--set=taught=0.5",
         "--set=preferred=1",
         "--set=preferred=1 --set=judged=9 --start=a",
