@@ -25,7 +25,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-SLOTS = 56  # for candidates in a piece; eight rows of 256 hold less than 40 of those that come with fate
+SLOTS = 56  # for candidates in a piece; eight rows of 256 hold some 40 of those that come with fate
 CLEAR = 2  # the difference of worth from which on a pair counts in full
 PHRASE = 4  # words; shorter sequences come back in any text
 

@@ -14,8 +14,8 @@ run can be lengthened from a checkpoint that has not begun to fall. What is writ
 the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
 seen so far, writes the model as it is.
 
-The recipe is several runs, ``RUNS``. One that goes on from a finished model may be deeper than that, and writes a mean
-of the weights before and after it, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
+The recipe is several runs, ``RUNS``. One that goes on from a finished model may be deeper than that. Most write a mean
+of the weights before and after them, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
 divides the logits by a temperature, because the model was too sure of itself (Guo et al., 2017, arXiv:1706.04599). The
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
 the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
@@ -105,7 +105,7 @@ class Recipe:
     weight_decay: float = 0.01
     horizon: int = 60  # steps that the mean of the weights looks back
     origin: int = 0  # the number of the run from whose model it goes on; 0: the one before
-    kept: float = 0.5  # the share of the weights of the model before, of that run, in what is written
+    kept: float = 0.5  # the share, in what is written, of the weights of the run before, or of ``--start``
     taught: float = 0.0  # the share of the loss that asks for what the teachers predict
     teachers: tuple[int, ...] = ()  # the numbers of the runs whose models those are, together
     temperature: float = 1.0  # that the logits of what is written are divided by
@@ -113,10 +113,10 @@ class Recipe:
     scenes: float = 0.0  # the share of the stories that begin at one of their later sentences
     rest: int = 150  # tokens that there are at least from that sentence to the end
     preferred: float = 0.0  # the weight, beside all else, of the loss that asks for the better of judged candidates
-    beta: float = 0.1  # how dear a nat of difference from the model before is to that loss
+    beta: float = 0.1  # how dear a nat of difference from the model that it goes on from is to that loss
     judged: int = 8_192  # tokens of a step's candidates and their prompts, and of what fills their rows up
     rounds: int = 5  # of judging, of which the candidates are
-    worn: float = 0.0  # what a phrase that is written after every prompt costs a candidate, in marks
+    worn: float = 0.0  # what a phrase costs a candidate, times the share of prompts after which it is written
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -623,7 +623,8 @@ def run(
 ) -> None:
     """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out.
 
-    It goes on from the model ``start``, if there is one; written is a mean of its weights and those of ``other``.
+    It goes on from the model ``start``, if there is one. Written is a mean of what it learnt and the weights of
+    ``other``, if there is one, by ``Recipe.kept``.
     """
     work.mkdir(parents=True, exist_ok=True)
     if (work / "tokenizer.json").exists():

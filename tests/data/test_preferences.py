@@ -260,8 +260,8 @@ def test_a_candidate_is_worth_its_mark_less_its_most_worn_phrase(preferences, tm
         return [[each for _, each in one.candidates] for one in read]
 
     assert worth(rounds=2) == [[3, 2], [4, 1], [3, 2], [2, 0], [2, 1]]
-    # "felt cold and then" stands after two of the first round's four prompts and in one of the second's three that
-    # did not say it themselves, "the moon shone on" after two of four and one of three, each other phrase in less.
+    # "felt cold and then" stands after two of the first round's four prompts and after one of the second's three, where
+    # another says so itself, which does not count; "the moon shone on" after two and one; no other after more than one.
     half, alone = 2 / 4, 1 / 3
     expected = [[3 - half, 2 - half], [4 - half, 1 - half], [3 - half, 2 - half], [2 - alone, 0], [2 - half, 1 - alone]]
     assert worth(rounds=2, worn=1.0) == [pytest.approx(each) for each in expected]
