@@ -20,9 +20,8 @@ divides the logits by a temperature, because the model was too sure of itself (G
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
 the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
 on learn which of some candidates that were judged are better, ``preferences.py``; the tenth and the eleventh go on from
-the same model, and what is written at last is the mean of both. ``--set``, ``--start`` and
-``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the
-many hours that they take.
+the same model, and what is written at last is the mean of both. ``--set``, ``--start`` and ``--teacher`` are for a
+single run of one's own; ``--rehearse`` is all runs, short, to see that they work before the many hours that they take.
 
 A step allocates and frees much memory. How glibc keeps it, which makes this 1.2 to 1.3 times as fast, is in the card.
 """
@@ -158,22 +157,25 @@ TAUGHT: dict[str, Any] = {
 # And those that learn from judged candidates. Beside these: the text, and what the seventh model expects there.
 JUDGED: dict[str, Any] = {
     "tinystories": 5.0,
+    "llama_stories": 2.0,
     "layers": 12,
     "batch": 2_048,
     "warmup": 10,
     "lr_muon": 0.0,
+    "lr_adamw": 0.0002,
     "weight_decay": 0.0,
     "horizon": 30,
+    "kept": 0.0,
     "taught": 0.8,
     "teachers": (7,),
     "renamed": 0.7,
     "scenes": 0.3,
+    "preferred": 0.6,
 }
+EIGHTH = JUDGED | {"llama_stories": 4.0, "lr_adamw": 0.00015, "kept": 0.3, "preferred": 0.5, "beta": 0.3}
 
-# The last two both go on from the ninth model; what is written is the mean of them.
-SISTERS: dict[str, Any] = {"llama_stories": 2.0, "lr_adamw": 0.0002, "preferred": 0.6, "rounds": 6}
-
-# The runs that make the storyteller, each from the model before but for the last.
+# The runs that make the storyteller, each from the model before. The last goes on from the ninth, as the tenth does,
+# and what is written is the mean of these two.
 RUNS = (
     Recipe(),
     later(6.0, 1.5, tokens=15_564_800),
@@ -182,10 +184,10 @@ RUNS = (
     later(7.0, 2.0, tokens=19_660_800, layers=12, weight_decay=0.08, kept=0.12, renamed=0.7, temperature=1.04, seed=1),
     later(**TAUGHT, llama_stories=3.0, kept=0.12, teachers=(2, 4, 5), seed=2),
     later(**TAUGHT, llama_stories=4.0, kept=0.25, teachers=(2, 4, 6), seed=3, scenes=0.3),
-    later(**JUDGED, llama_stories=4.0, tokens=409_600, lr_adamw=0.00015, kept=0.3, preferred=0.5, beta=0.3, rounds=4),
-    later(**JUDGED, llama_stories=2.0, tokens=491_520, lr_adamw=0.0002, kept=0.0, preferred=0.6, seed=1),
-    later(**JUDGED, **SISTERS, tokens=389_120, kept=0.0, seed=3),
-    later(**JUDGED, **SISTERS, tokens=409_600, kept=0.5, seed=4, origin=9, worn=20.0),
+    later(**EIGHTH, tokens=409_600, rounds=4),
+    later(**JUDGED, tokens=491_520, rounds=5, seed=1),
+    later(**JUDGED, tokens=389_120, rounds=6, seed=3),
+    later(**JUDGED | {"kept": 0.5}, tokens=409_600, rounds=6, seed=4, origin=9, worn=20.0),
 )
 
 
