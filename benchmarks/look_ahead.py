@@ -56,12 +56,16 @@ def engine_of(shape: str) -> Engine:
     if shape in ("storyteller", "transformers"):
         engine = load(str(storyteller()))
         if shape == "transformers":
-            engine.decoder = TransformersDecoder(model_of("storyteller"))
+            engine.decoder, engine.best_of = TransformersDecoder(model_of("storyteller")), 1  # as for all such models
         return engine
     model = model_of(shape)
     decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), "float16", context=1024)
     info = ModelInfo("bench", "bench", shape, "", "", "float16", "cpu", torch.get_num_threads(), "{}")
     return Engine(decoder, WordsOf(), info, 1024, eos_ids=())
+
+
+def policy_of(engine: Engine) -> UniformPolicy:
+    return UniformPolicy(SettingsRanges(fixed=SamplerSettings(best_of=engine.best_of)))
 
 
 def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "fate.db")
         story = store.new_story(openings()[0].text)
-        game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(1))
+        game = Playthrough(store, engine, policy_of(engine), story, rng=Random(1))
         began, busy = time.perf_counter(), time.process_time()
         for _ in range(choices + 1):
             choice = [offer.choice for offer in game.offer()][-1]
@@ -120,7 +124,7 @@ def give_way(engine: Engine, stops: int) -> dict[str, Any]:
 
         def stopped_after(seconds: float) -> float:
             engine.forget()
-            game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(1))
+            game = Playthrough(store, engine, policy_of(engine), story, rng=Random(1))
             choice = [offer.choice for offer in game.offer()][-1]  # from the second time on, one that waits
             assert choice is not None
             key = threading.Event()

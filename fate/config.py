@@ -61,9 +61,10 @@ class Ranges(BaseModel):
     )
     fixed: dict[str, Any] = Field(default_factory=dict, description="other fields of SamplerSettings")
 
-    def settings_ranges(self) -> SettingsRanges:
-        """Raises ConfigError, quoting the value that is out of its range."""
+    def settings_ranges(self, best_of: int = 1) -> SettingsRanges:
+        """With ``best_of`` where ``fixed`` has none. Raises ConfigError, quoting the value that is out of its range."""
         values = self.model_dump()
+        values["fixed"] = {"best_of": best_of} | values["fixed"]
         if drawn := sorted(set(values) & set(values["fixed"])):
             raise ConfigError(f"In ranges, {drawn[0]} is drawn, so it cannot stand under fixed.")
         try:

@@ -55,10 +55,10 @@ def replay(engine: Engine, choice: Choice) -> Iterator[Replayed]:
     the engine's context.
     """
     candidates, generation = _begin_again(engine, choice, {})
-    stored = [candidate.written for candidate in candidates]
-    for _ in range(max((len(written.output_ids) for written in stored), default=0)):
+    while not generation.done:
         generation.step()
-    for candidate, again in zip(candidates, generation.rows, strict=True):
+    for candidate, best, texts in zip(candidates, generation.rows, generation.texts, strict=True):
+        again = texts[0] if candidate.written.finish_reason == "cancelled" else best  # see Generation.cancel
         matched = matching(candidate.written, again)
         pairs = zip(candidate.written.logprobs[:matched], again.logprobs[:matched], strict=True)
         difference = max((abs(a - b) for a, b in pairs), default=0.0)

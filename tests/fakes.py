@@ -23,6 +23,7 @@ class FakeEngine:
     """Writes TEXTS a word at a time; ``{n}`` in a text is the number of the generation."""
 
     keeps, begun = True, 0
+    best_of = 1
     warped_logprob = 0.0  # it can write nothing else
 
     def __init__(

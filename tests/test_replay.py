@@ -16,10 +16,11 @@ from tests.terminal import FATE
 OPENING = "Once upon a time there was a girl who kept a lantern in her pocket."
 
 
-def play(store, engine, keys, story=None, seed=0):
+def play(store, engine, keys, story=None, seed=0, best_of=1):
     """Choose, reroll (r), undo (u), take before it is complete (c), edit (e) or write (w)."""
     story = story or store.new_story(OPENING)
-    game = Playthrough(store, engine, UniformPolicy(SettingsRanges()), story, rng=Random(seed))
+    policy = UniformPolicy(SettingsRanges(fixed=SamplerSettings(best_of=best_of)))
+    game = Playthrough(store, engine, policy, story, rng=Random(seed))
     for key in keys:
         if key == "u":
             game.undo()
@@ -39,11 +40,13 @@ def play(store, engine, keys, story=None, seed=0):
 
 
 @pytest.mark.shuffled
-@pytest.mark.parametrize("family", ["llama", "gpt_neox", "bloom", "gpt2"])
-def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(store, tiny_folders, family):
+@pytest.mark.parametrize(
+    ("family", "best_of"), [("llama", 1), ("llama", 3), ("gpt_neox", 1), ("bloom", 1), ("gpt2", 1)]
+)
+def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(store, tiny_folders, family, best_of):
     engine = load(str(tiny_folders[family]), context=240)  # shorter than the story
-    story = play(store, engine, "12er3u1cw22uu3")
-    play(store, load(str(tiny_folders[family]), context=240), "r121", story, seed=1)
+    story = play(store, engine, "12er3u1cw22uu3", best_of=best_of)
+    play(store, load(str(tiny_folders[family]), context=240), "r121", story, seed=1, best_of=best_of)
     fresh = load(str(tiny_folders[family]), context=240)
     results = [result for choice in store.choices(story) for result in replay(fresh, choice)]
     assert len(results) > 30

@@ -17,7 +17,8 @@ class SamplerSettings:
 
     The chain is temperature → Muse → top_k → typical_p (Meister et al., 2022, arXiv:2202.00666);
     ``typical_p`` of 1 leaves the last step out. A candidate is at most ``max_new_tokens`` long and
-    ends earlier where a sentence ends once it has ``min_new_tokens``.
+    ends earlier where a sentence ends once it has ``min_new_tokens``. It is written ``best_of`` times, and
+    the text that the model finds likeliest, by the mean log-probability of its tokens, is the one that counts.
 
     Raises ValueError, quoting the value, where a field is out of its range.
     """
@@ -32,6 +33,7 @@ class SamplerSettings:
     muse_mode: MuseMode = "prob"
     min_new_tokens: int = 20
     max_new_tokens: int = 56
+    best_of: int = 1
 
     def __post_init__(self) -> None:
         for name, kind in self.__annotations__.items():
@@ -55,6 +57,7 @@ class SamplerSettings:
                 1 <= self.min_new_tokens <= self.max_new_tokens,
                 "at least 1 and at most max_new_tokens",
             ),
+            "best_of": (self.best_of, 1 <= self.best_of <= 64, "between 1 and 64"),
         }
         for name, (value, good, rule) in check.items():
             if not good:
@@ -102,7 +105,7 @@ class SettingsRanges:
     Raises ValueError where a range is empty, reversed or outside what SamplerSettings allows.
     """
 
-    temperature: tuple[float, float] = (0.6, 1.0)
+    temperature: tuple[float, float] = (0.7, 1.1)
     top_k: tuple[int, int] = (8, 120)
     typical_p: tuple[float, float] = (0.6, 1.0)
     muse_damp: tuple[float, float] = (0.4, 1.0)

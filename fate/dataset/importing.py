@@ -104,7 +104,8 @@ def _record(row: Row) -> Record:
     """The inverse of a row of ``choices``."""
     candidates = []
     for exported in row["candidates"]:
-        candidate = {**exported, "choice_id": row["id"]}
+        once = {"best_of": 1 if exported["origin"] == "generated" else None}  # which old exports do not tell
+        candidate = {**once, **exported, "choice_id": row["id"]}
         arrays = {name: candidate.pop(name) for name in ("output_ids", "uniforms", "logprobs", "warped_logprobs")}
         known = arrays["output_ids"] is not None  # neither of a text by hand nor of a redacted one
         candidate["output_tensors"] = pack_outputs(**arrays) if known else None

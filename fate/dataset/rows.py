@@ -31,6 +31,7 @@ _SETTINGS = [
     ("muse_mode", pa.string()),
     ("min_new_tokens", pa.int64()),
     ("max_new_tokens", pa.int64()),
+    ("best_of", pa.int64()),
 ]
 _STORY = [("id", pa.string()), ("title", pa.string()), ("opening", pa.string()), ("created_at", pa.string())]
 _MODEL = [

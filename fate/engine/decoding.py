@@ -77,6 +77,7 @@ class Engine:
         context: the most tokens that a prompt and its continuation may have together.
         eos_ids: the tokens that end a text.
         preamble: what stands before a story.
+        best_of: how often a candidate is written where nothing else is set; see SamplerSettings.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Engine:
         context: int,
         eos_ids: Collection[int],
         preamble: Preamble | None = None,
+        best_of: int = 1,
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -94,6 +96,7 @@ class Engine:
         self.context = context
         self.eos_ids = frozenset(eos_ids)
         self.preamble = preamble or Preamble()
+        self.best_of = best_of
         self.writing: Batch | None = None  # whose rows the decoder stands in
         self.begun = 0  # how often it has begun, other than ahead
         self._before: Any = None  # how the decoder stood before it began ahead
@@ -171,7 +174,7 @@ class Engine:
         seeds: Sequence[int],
         stem: int | None = None,
     ) -> Generation:
-        """One row for each of ``settings``; read the prompt at once, write when stepped. See ``Decoder.begin``.
+        """A candidate for each of ``settings``; read the prompt at once, write when stepped. See ``Decoder.begin``.
 
         Raises ValueError where the prompt is empty, or leaves no room for what is to be written.
         """
@@ -185,7 +188,7 @@ class Engine:
         stem: int | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Batch:
-        """As ``generate``, after each of several prompts at once, equally many rows for each; see ``begin``.
+        """As ``generate``, after each of several prompts at once, equally many texts for each; see ``begin``.
 
         A row comes out as it would alone. Only an engine that takes ``several`` prompts takes more than one. Raises
         StoppedError where ``stop``, with which it is begun ahead, says so before the prompts are read.
@@ -218,8 +221,8 @@ class Batch:
             Generation(self, engine, prompt, s, seed, began)
             for prompt, s, seed in zip(prompts, settings, seeds, strict=True)
         ]
-        self._rows_each = len(settings[0])
-        self._warper = self._warper_of([s for each in settings for s in each])
+        self._rows_each = len(self.generations[0].streams)
+        self._warper = self._warper_of(self.generations)
         room = max(s.max_new_tokens for each in settings for s in each)
         scores, cached = engine.begin(prompts, self._rows_each, room, stem, stop)
         engine.writing = self
@@ -229,7 +232,8 @@ class Batch:
         self._tokens: list[int] = []  # the last of each row, which the model has not read
         self._written = 0  # tokens in each row
 
-    def _warper_of(self, settings: Sequence[SamplerSettings]) -> Warper:
+    def _warper_of(self, generations: Sequence[Generation]) -> Warper:
+        settings = [row.settings for generation in generations for texts in generation.texts for row in texts]
         return Warper(settings, compiled=self._engine.decoder.device.type == "cpu")
 
     @property
@@ -277,7 +281,7 @@ class Batch:
             return
         self._engine.decoder.keep(rows)
         self._scores, self._tokens = self._scores[rows], self._tokens[rows]
-        self._warper = self._warper_of([row.settings for row in generation.rows])
+        self._warper = self._warper_of([generation])
         self.generations = [generation]
 
     def rows_of(self, generation: Generation) -> slice | None:
@@ -289,7 +293,11 @@ class Batch:
 
 
 class Generation:
-    """Rows being written after one prompt: ``step()`` until ``done``, read ``rows`` at any time."""
+    """Candidates being written after one prompt: ``step()`` until ``done``, read ``rows`` at any time.
+
+    Attributes:
+        texts: all that is written for each candidate, ``SamplerSettings.best_of`` texts, one in each row of the batch.
+    """
 
     def __init__(
         self,
@@ -305,14 +313,26 @@ class Generation:
         self._began = began
         self._paragraph = engine.decode(prompt_ids).rpartition("\n")[2]
         self._text_after = TextAfter(engine.tokenizer, prompt_ids)
-        self.streams = [Random(seed) for seed in seeds]
+        self.streams = [
+            Random(f"{seed} {n}" if n else seed)
+            for s, seed in zip(settings, seeds, strict=True)
+            for n in range(s.best_of)
+        ]
         self.prompt_ids = prompt_ids
         self.cached_tokens = 0
-        self.rows = [Continuation(s, seed) for s, seed in zip(settings, seeds, strict=True)]
+        self.texts = [[Continuation(s, seed)] * s.best_of for s, seed in zip(settings, seeds, strict=True)]
+
+    @property
+    def rows(self) -> list[Continuation]:
+        """The candidates: of each the likeliest text once all are written; until then the first, as if unfinished."""
+        return [
+            max(texts, key=_likelihood) if _complete(texts) else replace(texts[0], finish_reason=None)
+            for texts in self.texts
+        ]
 
     @property
     def done(self) -> bool:
-        return all(row.finish_reason for row in self.rows)
+        return all(map(_complete, self.texts))
 
     @property
     def goes_on(self) -> bool:
@@ -323,25 +343,31 @@ class Generation:
         """Go on with what was begun ahead; what was begun beside it is let go."""
         if not self.done:
             self._batch.keep(self)
-        self._engine.take(self._batch.rows_of(self), max(len(row.output_ids) for row in self.rows))
+        self._engine.take(self._batch.rows_of(self), max(len(row.output_ids) for texts in self.texts for row in texts))
 
     def step(self) -> None:
-        """Write one more token in every unfinished row; those of other prompts beside it are let go."""
+        """Write one more token in every unfinished text; those of other prompts beside it are let go."""
         if not self.done:
             self._batch.keep(self)
             self._batch.step()
 
     def extend(self, drawn: Sequence[tuple[int, float, float]], uniforms: Sequence[float]) -> None:
-        """Take in what was drawn for each row: a token and its two log-probabilities, with what it was drawn by."""
+        """Take in what was drawn in each row: a token and its two log-probabilities, with what it was drawn by."""
         # A finished row goes on in the batch, unseen: its neighbours' arithmetic must not depend on it.
-        self.rows = [
-            row if row.finish_reason else self._extended(row, uniform, *values)
-            for row, uniform, values in zip(self.rows, uniforms, drawn, strict=True)
+        both = zip(uniforms, drawn, strict=True)
+        self.texts = [
+            [
+                row if row.finish_reason else self._extended(row, uniform, *values)
+                for row, (uniform, values) in zip(texts, both, strict=False)
+            ]
+            for texts in self.texts
         ]
 
     def cancel(self) -> None:
-        """Finish every row where it is."""
-        self.rows = [row if row.finish_reason else self._finished(row, "cancelled") for row in self.rows]
+        """Finish every candidate where it is shown to be."""
+        self.texts = [
+            texts if _complete(texts) else [self._finished(texts[0], "cancelled")] * len(texts) for texts in self.texts
+        ]
 
     def _extended(self, row: Continuation, uniform: float, token: int, raw: float, warped: float) -> Continuation:
         before = row
@@ -378,3 +404,12 @@ class Generation:
             text = self._text_after(row.output_ids[:kept])
         milliseconds = round((time.monotonic() - self._began) * 1000)
         return replace(row, kept=kept, text=text, finish_reason=reason, milliseconds=milliseconds)
+
+
+def _complete(texts: Sequence[Continuation]) -> bool:
+    return all(row.finish_reason for row in texts)
+
+
+def _likelihood(row: Continuation) -> float:
+    """The mean log-probability of what a text holds under the raw model, in nats a token."""
+    return sum(row.logprobs[: row.kept]) / max(1, row.kept)

@@ -41,6 +41,7 @@ from fate.engine.spelling import decode, text_after
 from fate.engine.tokenizing import read_tokenizer
 
 LEAST_CONTEXT = 128
+_BEST_OF = 6  # texts of a candidate, by a model so small that they are written in the blink of an eye
 
 
 def load(
@@ -130,7 +131,8 @@ def load(
     progress("taking fingerprints")
     whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
     info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
-    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble)
+    best_of = _BEST_OF if described is not None and size.parameters <= memory.SMALL else 1
+    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, best_of)
 
 
 def _described(folder: Path) -> families.Decoder | None:

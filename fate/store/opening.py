@@ -20,7 +20,7 @@ from sqlmodel import create_engine
 from fate.core.errors import FateError
 from fate.store.backup import back_up, backups
 
-REVISIONS = ("0001", "0002", "0003")  # in migrations/versions
+REVISIONS = ("0001", "0002", "0003", "0004")  # in migrations/versions
 HEAD = REVISIONS[-1]
 
 # Execution option of connections that are about to write: they take the write lock at once, so that

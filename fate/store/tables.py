@@ -92,6 +92,7 @@ class Candidate(SQLModel, table=True):
     muse_mode: str | None = None
     min_new_tokens: int | None = None
     max_new_tokens: int | None = None
+    best_of: int | None = None
     policy: str | None = None
     log_density: float | None = None
     seed: int | None = None

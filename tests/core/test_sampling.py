@@ -43,6 +43,8 @@ def ranges(draw):
         ("min_new_tokens", 57),
         ("max_new_tokens", 0),
         ("max_new_tokens", 56.5),
+        ("best_of", 0),
+        ("best_of", 65),
         ("top_k", True),
         ("temperature", "hot"),
     ],

@@ -228,13 +228,15 @@ def test_a_reason_and_a_look_at_the_parameters_come_after_what_is_here_already(s
     assert store.path(story) == other.path(story)
 
 
-def test_an_export_from_before_there_were_reasons_is_read(store, other, tmp_path):
+def test_an_export_from_before_there_were_reasons_and_several_texts_is_read(store, other, tmp_path):
     play(other, "12")
     export(other, tmp_path / "out", ExportOptions(format="jsonl", configs=["choices"]))
     file = tmp_path / "out" / "choices" / "train.jsonl"
     older = [json.loads(line) for line in file.read_text().splitlines()]
     for row in older:
         del row["revealed"]
+        for candidate in row["candidates"]:
+            del candidate["best_of"]
         for decision in row["decisions"]:
             del decision["reason"]
     file.write_text("".join(json.dumps(row) + "\n" for row in older))

@@ -107,6 +107,38 @@ def test_the_prompt_and_the_kept_ids_decode_to_the_text(engine):
         assert not row.text.endswith("\ufffd")
 
 
+def best_of(n):
+    return [replace(s, best_of=n, max_new_tokens=24) for s in DRAWN]
+
+
+def test_a_candidate_is_the_likeliest_of_its_texts(engine):
+    prompt = engine.encode(OPENING)
+    generation = write(engine, prompt, best_of(4))
+    alone = write(engine, prompt, best_of(1)).rows
+    for row, texts, first in zip(generation.rows, generation.texts, alone, strict=True):
+        assert len({text.output_ids for text in texts}) > 1
+        assert texts[0].output_ids == first.output_ids
+        means = [sum(text.logprobs[: text.kept]) / text.kept for text in texts]
+        assert row is texts[means.index(max(means))]
+        assert (row.seed, row.settings.best_of) == (first.seed, 4)
+
+
+def test_until_all_of_a_candidates_texts_are_written_the_first_is_shown_and_is_what_cancelling_keeps(engine):
+    generation = engine.generate(engine.encode(OPENING), best_of(4), SEEDS)
+    while not any(texts[0].finish_reason for texts in generation.texts):
+        generation.step()
+    shown = generation.rows
+    complete = [all(text.finish_reason for text in texts) for texts in generation.texts]
+    assert not all(complete)
+    generation.cancel()
+    for row, texts, before, whole in zip(generation.rows, generation.texts, shown, complete, strict=True):
+        assert row.text == before.text
+        if not whole:
+            assert before.finish_reason is None
+            assert (row.finish_reason, row.text) == ("cancelled", texts[0].text)
+    assert generation.done
+
+
 def test_cancel_ends_every_row_where_it_is(engine):
     generation = engine.generate(engine.encode(OPENING), DRAWN, SEEDS)
     for _ in range(5):

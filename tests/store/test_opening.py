@@ -151,6 +151,8 @@ def test_a_database_of_every_released_schema_opens_with_all_that_is_in_it(tmp_pa
     with sqlite3.connect(file) as new:
         assert {table: new.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES} == before
         assert new.execute("SELECT count(*) FROM pair").fetchone() == (6,)
+        ((once,),) = new.execute("SELECT DISTINCT best_of = 1 FROM candidate WHERE origin = 'generated'")
+        assert once
 
 
 def test_a_copy_is_made_before_the_schema_changes(tmp_path):
