@@ -40,7 +40,8 @@ class Answer(NamedTuple):
 class Offer:
     """Candidates as far as they are written, in the order of their places on the screen.
 
-    ``choice`` is there once they are complete and on disk.
+    There are no ``rows`` before it is known which of several texts each of them will be. ``choice`` is there once they
+    are complete and on disk.
     """
 
     choice_id: str
@@ -61,6 +62,11 @@ class _Plan:
     @property
     def settings(self) -> tuple[SamplerSettings, ...]:
         return tuple(draw.settings for draw in self.draws)
+
+    @property
+    def several(self) -> bool:
+        """Whether candidates are the best of several texts. What is read must not turn into another text then."""
+        return any(settings.best_of > 1 for settings in self.settings)
 
     def with_other_seeds(self, rows: Container[int]) -> _Plan:
         seeds = enumerate(self.seeds)
@@ -158,7 +164,8 @@ class Playthrough:
                 generation.cancel()  # where they were shown to be
             else:
                 generation.step()
-            yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots))
+            known = generation.done or not plan.several
+            yield Offer(choice_id, tuple(generation.rows[slot] for slot in plan.slots) if known else ())
         rows = generation.rows
         for _ in range(_AGAIN):
             twins = _twins(rows)
@@ -169,8 +176,11 @@ class Playthrough:
             while not all(again.rows[twin].finish_reason for twin in twins):
                 again.step()
                 if stop():
+                    if plan.several:
+                        break  # with what was shown
                     again.cancel()
-                rows = [again.rows[slot] if slot in twins else row for slot, row in enumerate(rows)]
+                if not plan.several or all(again.rows[twin].finish_reason for twin in twins):
+                    rows = [again.rows[slot] if slot in twins else row for slot, row in enumerate(rows)]
                 yield Offer(choice_id, tuple(rows[slot] for slot in plan.slots))
         with self._keeping:
             choice = Choice(

@@ -67,15 +67,21 @@ def replay(engine: Engine, choice: Choice) -> Iterator[Replayed]:
 
 
 def what_if(engine: Engine, choice: Choice, candidate: Candidate, settings: SamplerSettings) -> Iterator[Continuation]:
-    """Generate a candidate again from the same random numbers under other settings; yields it after each token.
+    """Generate a candidate again from the same random numbers under other settings; yields it as it grows.
 
     Raises ValueError where prompt and settings do not fit the engine's context.
     """
     candidates, generation = _begin_again(engine, choice, {candidate.id: settings})
     row = candidates.index(candidate)
-    while not generation.rows[row].finish_reason:
+    first = candidate.written.finish_reason == "cancelled"  # see Generation.cancel
+
+    def again() -> Continuation:
+        return generation.texts[row][0] if first else generation.rows[row]
+
+    while not again().finish_reason:
         generation.step()
-        yield generation.rows[row]
+        if first or settings.best_of == 1 or again().finish_reason:  # until then it can become another text
+            yield again()
 
 
 def matching(stored: Continuation, again: Continuation) -> int:

@@ -12,7 +12,7 @@ from fate.policy import UniformPolicy
 from fate.replay import what_if
 from fate.store import Store
 from tests.fakes import FakeEngine
-from tests.playing import OPENING, offered, playing
+from tests.playing import BEST_OF_TWO, OPENING, POLICY, offered, playing
 from tests.products import only
 
 SHORT = UniformPolicy(SettingsRanges(fixed=SamplerSettings(min_new_tokens=4, max_new_tokens=16)))
@@ -29,11 +29,14 @@ def engine(request, engines, transformers_engine):
     return engines["llama"] if request.param == "lean" else transformers_engine
 
 
-@pytest.mark.parametrize("asked", [0, 7, 40, 10**6])
-def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engine, asked):
+@pytest.mark.parametrize(
+    ("asked", "policy"),
+    [(0, POLICY), (7, POLICY), (40, POLICY), (10**6, POLICY), (40, BEST_OF_TWO), (10**6, BEST_OF_TWO)],
+)
+def test_what_is_offered_does_not_depend_on_how_much_was_written_ahead(tmp_path, engine, asked, policy):
     def written(name, looking):
         store = Store(tmp_path / f"{name}.db")
-        playthrough, rows = playing(store, engine), []
+        playthrough, rows = playing(store, engine, policy=policy), []
         engine.forget()
         for position in (0, 2, 1, 1):
             choice = offered(playthrough)

@@ -6,7 +6,7 @@ from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings
 from fate.store import StoreError
 from tests.fakes import TEXTS, FakeEngine
-from tests.playing import OPENING, POLICY, offered, playing
+from tests.playing import BEST_OF_TWO, OPENING, POLICY, offered, playing
 
 
 def test_candidates_stream_and_are_on_disk_before_the_last_offer(store):
@@ -17,6 +17,14 @@ def test_candidates_stream_and_are_on_disk_before_the_last_offer(store):
     assert [offer.choice for offer in offers[:-1]] == [None] * (len(offers) - 1)
     assert offers[-1].choice == store.open_choice(play.path.story_id)
     assert [c.written.text for c in offers[-1].choice.candidates] == list(TEXTS)
+
+
+def test_of_several_texts_none_is_shown_before_it_is_known_which_is_offered(store, engines):
+    *growing, complete, kept = playing(store, engines["llama"], policy=BEST_OF_TWO).offer()
+    assert growing
+    assert not any(offer.rows for offer in growing)
+    assert complete.rows == kept.rows
+    assert all(row.finish_reason for row in kept.rows)
 
 
 def test_candidates_have_different_settings_with_their_density_and_seed(store):

@@ -9,7 +9,7 @@ from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import load
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
-from fate.replay import replay
+from fate.replay import replay, what_if
 from tests.command import run
 from tests.terminal import FATE
 
@@ -52,6 +52,14 @@ def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(
     assert len(results) > 30
     assert all(result.identical and result.same_environment for result in results)
     assert max(result.difference for result in results) < 1e-4
+
+
+def test_what_if_follows_the_text_that_was_offered_or_of_one_that_was_cut_off_the_first(store, tiny_folders):
+    engine = load(str(tiny_folders["llama"]))
+    for choice in list(store.choices(play(store, engine, "1c2", best_of=3))):
+        for candidate in choice.candidates:
+            *_, again = what_if(engine, choice, candidate, candidate.written.settings)
+            assert again.text.startswith(candidate.written.text)
 
 
 @pytest.mark.shuffled

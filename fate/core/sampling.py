@@ -57,7 +57,7 @@ class SamplerSettings:
                 1 <= self.min_new_tokens <= self.max_new_tokens,
                 "at least 1 and at most max_new_tokens",
             ),
-            "best_of": (self.best_of, 1 <= self.best_of <= 64, "between 1 and 64"),
+            "best_of": (self.best_of, 1 <= self.best_of <= 16, "between 1 and 16"),
         }
         for name, (value, good, rule) in check.items():
             if not good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -222,6 +223,8 @@ class Batch:
             for prompt, s, seed in zip(prompts, settings, seeds, strict=True)
         ]
         self._rows_each = len(self.generations[0].streams)
+        if any(len(generation.streams) != self._rows_each for generation in self.generations):
+            raise ValueError("every prompt needs as many texts as the others")
         self._warper = self._warper_of(self.generations)
         room = max(s.max_new_tokens for each in settings for s in each)
         scores, cached = engine.begin(prompts, self._rows_each, room, stem, stop)
@@ -411,5 +414,5 @@ def _complete(texts: Sequence[Continuation]) -> bool:
 
 
 def _likelihood(row: Continuation) -> float:
-    """The mean log-probability of what a text holds under the raw model, in nats a token."""
-    return sum(row.logprobs[: row.kept]) / max(1, row.kept)
+    """The mean log-probability of what a text holds, by the raw model, in nats a token; −inf where that is nothing."""
+    return sum(row.logprobs[: row.kept]) / row.kept if row.text.strip() else -math.inf

@@ -131,7 +131,7 @@ def load(
     progress("taking fingerprints")
     whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
     info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
-    best_of = _BEST_OF if described is not None and size.parameters <= memory.SMALL else 1
+    best_of = _BEST_OF if isinstance(decoder, LeanDecoder) and size.parameters <= memory.SMALL else 1
     return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, best_of)
 
 

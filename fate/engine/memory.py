@@ -18,7 +18,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}  # of one weight
 SMALL = 50_000_000  # up to here, weights in 16 bit would save nothing that anyone notices
 _PART = 2**26  # parameters that are packed for a kernel at once, at most
 _PACKING = {"float32": 16, "bfloat16": 0, "float16": 16, "int8": 4}  # bytes that this takes for each
-ROWS = 3  # whole texts that are kept: three candidates', or one that nine share, with the end of each
+ROWS = 3  # whole texts that are kept: three candidates', or one that all share, with the end of each
 _FIXED = 300_000_000  # what loading and a first step allocate beside weights, keys and values, whatever the model
 
 

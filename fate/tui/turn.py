@@ -52,7 +52,7 @@ class Turn:
 
         shown = 0.0
         for offer in playthrough.offer(stop):
-            if offer.choice or self.paused or time.monotonic() - shown >= REPAINT:
+            if offer.rows and (offer.choice or self.paused or time.monotonic() - shown >= REPAINT):
                 shown = time.monotonic()
                 yield offer
             while self.paused and not (cancelled() or stop()):

@@ -123,6 +123,13 @@ def test_a_candidate_is_the_likeliest_of_its_texts(engine):
         assert (row.seed, row.settings.best_of) == (first.seed, 4)
 
 
+def test_a_text_that_says_nothing_is_never_the_likeliest(engine):
+    generation = write(engine, engine.encode(OPENING), best_of(2))
+    for texts in generation.texts:
+        texts[0] = replace(texts[0], kept=0, text="")
+    assert all(row is texts[1] for row, texts in zip(generation.rows, generation.texts, strict=True))
+
+
 def test_until_all_of_a_candidates_texts_are_written_the_first_is_shown_and_is_what_cancelling_keeps(engine):
     lengths = [replace(s, min_new_tokens=1, max_new_tokens=n) for s, n in zip(best_of(4), (8, 16, 24), strict=True)]
     generation = engine.generate(engine.encode(OPENING), lengths, SEEDS)
@@ -130,7 +137,8 @@ def test_until_all_of_a_candidates_texts_are_written_the_first_is_shown_and_is_w
         generation.step()
     shown, texts = generation.rows, generation.texts
     complete = [all(text.finish_reason for text in of_one) for of_one in texts]
-    assert complete[0] and not all(complete)
+    assert complete[0]
+    assert not all(complete)
     generation.cancel()
     assert generation.done
     for row, of_one, before, whole in zip(generation.rows, texts, shown, complete, strict=True):

@@ -104,6 +104,13 @@ def test_a_model_of_another_family_is_in_float32_and_recorded_so(tiny_folders, t
     assert {weight.dtype for weight in engine.decoder.model.parameters()} == {torch.float32}
 
 
+def test_only_small_models_that_are_fast_write_several_texts_for_a_candidate(tiny_folders, monkeypatch):
+    assert load(str(tiny_folders["llama"])).best_of == 6
+    assert load(str(tiny_folders["llama"]), precision="bfloat16").best_of == 1  # through transformers' forward
+    monkeypatch.setattr(memory, "SMALL", 0)
+    assert load(str(tiny_folders["llama"])).best_of == 1
+
+
 def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():
     small, large = memory.Size(memory.SMALL, 1, 1), memory.Size(memory.SMALL + 1, 1, 1)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
