@@ -56,7 +56,7 @@ class _Plan:
     prompt_ids: tuple[int, ...]
     draws: tuple[Draw, ...]
     seeds: tuple[int, ...]
-    slots: tuple[int, ...]  # which row of the batch stands at which place on the screen
+    slots: tuple[int, ...]  # which candidate of the engine stands at which place on the screen
     stem: int | None  # the tokens of the prompt that the model need not read again where it read the last one
 
     @property

@@ -327,11 +327,18 @@ class Generation:
 
     @property
     def rows(self) -> list[Continuation]:
-        """The candidates: of each the likeliest text once all are written; until then the first, as if unfinished."""
-        return [
-            max(texts, key=_likelihood) if _complete(texts) else replace(texts[0], finish_reason=None)
-            for texts in self.texts
-        ]
+        """The candidates: of each the likeliest text once all are written; until then the first, as if unfinished.
+
+        A text that says word for word what a candidate before it says is taken only where there is no other.
+        """
+        rows: list[Continuation] = []
+        for texts in self.texts:
+            if _complete(texts):
+                said = [row.text.split() for row in rows]
+                rows.append(max(texts, key=lambda row: (row.text.split() not in said, _likelihood(row))))
+            else:
+                rows.append(replace(texts[0], finish_reason=None))
+        return rows
 
     @property
     def done(self) -> bool:

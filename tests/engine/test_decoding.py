@@ -123,6 +123,17 @@ def test_a_candidate_is_the_likeliest_of_its_texts(engine):
         assert (row.seed, row.settings.best_of) == (first.seed, 4)
 
 
+def test_the_likeliest_gives_way_to_the_next_where_another_candidate_says_the_same(engine):
+    generation = write(engine, engine.encode(OPENING), best_of(2))
+    first, second, _ = generation.texts
+    before, other = generation.rows[0], second[1]
+    second[0] = replace(second[0], text=f" {before.text.strip()} ", logprobs=(0.0,) * len(second[0].logprobs))
+    assert generation.rows[:2] == [before, other]
+    second[1] = second[0]
+    assert generation.rows[:2] == [before, second[0]]
+    assert before in first
+
+
 def test_a_text_that_says_nothing_is_never_the_likeliest(engine):
     generation = write(engine, engine.encode(OPENING), best_of(2))
     for texts in generation.texts:
