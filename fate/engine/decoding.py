@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -314,7 +314,9 @@ class Generation:
         self._batch = batch
         self._engine = engine
         self._began = began
-        self._paragraph = engine.decode(prompt_ids).rpartition("\n")[2]
+        before = engine.decode(prompt_ids)
+        self._paragraph = before.rpartition("\n")[2]
+        self._told = _sequences(before)
         self._text_after = TextAfter(engine.tokenizer, prompt_ids)
         self.streams = [
             Random(f"{seed} {n}" if n else seed)
@@ -327,18 +329,30 @@ class Generation:
 
     @property
     def rows(self) -> list[Continuation]:
-        """The candidates: of each the likeliest text once all are written; until then the first, as if unfinished.
+        """The candidates: of each the best text once all are written; until then the first, as if unfinished.
 
-        A text that says word for word what a candidate before it says is taken only where there is no other.
+        The best is the likeliest of those that say least again. Without that a story would soon go round in circles:
+        nothing is as likely as what was said before.
         """
         rows: list[Continuation] = []
         for texts in self.texts:
-            if _complete(texts):
+            if len(texts) == 1:
+                rows += texts
+            elif _complete(texts):
                 said = [row.text.split() for row in rows]
-                rows.append(max(texts, key=lambda row: (row.text.split() not in said, _likelihood(row))))
+                rows.append(max(texts, key=lambda row: (row.text.split() not in said, *self._worth(row))))
             else:
                 rows.append(replace(texts[0], finish_reason=None))
         return rows
+
+    def _worth(self, row: Continuation) -> tuple[bool, int, float]:
+        """What a text is ranked by: that it says something, how little again, and its mean log-probability.
+
+        Said again are sequences of four words that stand in the prompt. The log-probability is the raw model's, in
+        nats a token.
+        """
+        again = len(_sequences(row.text) & self._told)
+        return bool(row.text.strip()), -again, sum(row.logprobs[: row.kept]) / max(1, row.kept)
 
     @property
     def done(self) -> bool:
@@ -420,6 +434,7 @@ def _complete(texts: Sequence[Continuation]) -> bool:
     return all(row.finish_reason for row in texts)
 
 
-def _likelihood(row: Continuation) -> float:
-    """The mean log-probability of what a text holds, by the raw model, in nats a token; −inf where that is nothing."""
-    return sum(row.logprobs[: row.kept]) / row.kept if row.text.strip() else -math.inf
+def _sequences(text: str) -> set[tuple[str, ...]]:
+    """The sequences of four words in a text."""
+    words = re.findall(r"[\w']+", text.lower())
+    return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}

@@ -134,6 +134,17 @@ def test_the_likeliest_gives_way_to_the_next_where_another_candidate_says_the_sa
     assert before in first
 
 
+def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):
+    generation = write(engine, engine.encode(OPENING), best_of(2))
+    for texts in generation.texts:
+        worst = generation.rows[0].logprobs[0] - 100
+        texts[:] = [
+            replace(texts[0], text=" Who was a girl who kept it?"),
+            replace(texts[1], text=" Nobody knew that.", logprobs=(worst,) * len(texts[1].logprobs)),
+        ]
+    assert generation.rows[0] is generation.texts[0][1]
+
+
 def test_a_text_that_says_nothing_is_never_the_likeliest(engine):
     generation = write(engine, engine.encode(OPENING), best_of(2))
     for texts in generation.texts:
