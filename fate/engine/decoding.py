@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
@@ -340,19 +340,19 @@ class Generation:
                 rows += texts
             elif _complete(texts):
                 said = [row.text.split() for row in rows]
-                rows.append(max(texts, key=lambda row: (row.text.split() not in said, *self._worth(row))))
+                rows.append(max(texts, key=lambda row: self._worth(row, said)))
             else:
                 rows.append(replace(texts[0], finish_reason=None))
         return rows
 
-    def _worth(self, row: Continuation) -> tuple[bool, int, float]:
-        """What a text is ranked by: that it says something, how little again, and its mean log-probability.
+    def _worth(self, row: Continuation, said: Container[list[str]]) -> tuple[bool, bool, int, float]:
+        """What a text is ranked by: that it says something, that none of ``said`` does, how little again, how likely.
 
-        Said again are sequences of four words that stand in the prompt. The log-probability is the raw model's, in
-        nats a token.
+        Said again are sequences of four words that stand in the prompt. How likely is the mean log-probability by the
+        raw model, in nats a token.
         """
-        again = len(_sequences(row.text) & self._told)
-        return bool(row.text.strip()), -again, sum(row.logprobs[: row.kept]) / max(1, row.kept)
+        words, again = row.text.split(), len(_sequences(row.text) & self._told)
+        return bool(words), words not in said, -again, sum(row.logprobs[: row.kept]) / max(1, row.kept)
 
     @property
     def done(self) -> bool:
