@@ -5,7 +5,8 @@
 
 CORPUS is a folder of ``NAME.txt`` or ``NAME.txt.gz``: paragraphs separated by a blank line, a line
 ``<|endoftext|>`` after every story. About one story in a hundred, picked by its hash, is held out of
-training and measured at the end. Training continues from the last checkpoint in ``--work``.
+training and measured at the end. Training continues from the last checkpoint in ``--work``. The text beside this
+file, ``typed.txt.gz``, is one more source, which no run of the recipe learns from yet; ``--set typed=…`` does.
 
 The model is transformers' Llama. Hidden matrices learn with Muon (Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon/), the embedding and the norms with AdamW; the learning
@@ -58,6 +59,7 @@ from transformers import (
 
 END = "<|endoftext|>"
 PREFERENCES = Path(__file__).with_name("preferences.jsonl.gz")
+TYPED = "typed"  # the source beside this file: texts that begin as people type, and need not end where they stop
 
 # How often a story of each source is seen, relative to the others: modern, plain prose first, the
 # long sentences of the nineteenth century for colour. A file not named here has weight 1.
@@ -71,6 +73,7 @@ WEIGHTS = {
     "classic_stories": 0.15,
     "fables_llama": 0.5,
     "fables_apache": 0.5,
+    TYPED: 0.0,
 }
 
 # The sources whose stories are told again of children with other names, and these: each stands for any of its group.
@@ -277,6 +280,7 @@ class Scenes:
 
     def __init__(self, vocabulary: dict[str, int], share: float, rest: int) -> None:
         self.share, self.rest, self.middle = share, rest, len(vocabulary)
+        self.open = self.middle + 1  # stands where a text stops that does not end: nothing is learnt from it
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         # The last token of a sentence; not a question or a cry that ends with its quotation: "who?" Ann asked.
         self.last = np.array([token.endswith((".", "!", "?", '."')) for token in tokens])
@@ -314,8 +318,9 @@ def epoch_rows(
 ) -> np.ndarray:
     """One pass over the weighted stories as shuffled rows, shape (n, context + 1).
 
-    Stories follow one another, each after its ``END``, or ``scene.middle``. A row that starts with neither starts
-    inside a story: this is how the model learns to go on from a window that has lost the beginning.
+    Stories follow one another, each after its ``END``, or ``scene.middle``; ``scene.open`` stands after a typed one. A
+    row that does not start with one of the first two starts inside a story: this is how the model learns to go on from
+    a window that has lost the beginning.
     """
     rng = np.random.default_rng(seed)
     picked: list[np.ndarray] = []
@@ -323,7 +328,9 @@ def epoch_rows(
         weight = weights.get(name, 1.0)
         whole, rest = int(weight), weight % 1
         some = rng.permutation(len(stories))[: round(len(stories) * rest)]
-        picked += [scene(rename(name, story, rng), rng) for story in (*(stories * whole), *(stories[i] for i in some))]
+        stop = [scene.open] if name == TYPED else []
+        for story in (*(stories * whole), *(stories[i] for i in some)):
+            picked.append(np.append(scene(rename(name, story, rng), rng), np.array(stop, np.uint16)))
     stream = np.concatenate([picked[i] for i in rng.permutation(len(picked))])
     starts = np.arange(0, len(stream) - context - 1, context)
     rng.shuffle(starts)
@@ -480,16 +487,17 @@ def train(
             return reader(input_ids=tokens, attention_mask=mask, use_cache=False).logits
 
     def loss_of(rows: torch.Tensor) -> torch.Tensor:
-        middle = rows == scene.middle
-        rows = rows.masked_fill(middle, end)
+        middle, opened = rows == scene.middle, rows == scene.open
+        rows = rows.masked_fill(middle | opened, end)
         logits = logits_of(model, rows).flatten(0, 1).float()
-        loss = F.cross_entropy(logits, rows[:, 1:].flatten())
-        if not teachers:
-            return loss
-        with torch.no_grad():
-            theirs = [logits_of(each, rows, hidden=middle[:, :-1]) for each in teachers]
-            predicted = torch.stack(theirs).flatten(1, 2).float().softmax(-1).mean(0)
-        return (1 - recipe.taught) * loss + recipe.taught * F.cross_entropy(logits, predicted)
+        losses = F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none")
+        if teachers:
+            with torch.no_grad():
+                theirs = [logits_of(each, rows, hidden=middle[:, :-1]) for each in teachers]
+                predicted = torch.stack(theirs).flatten(1, 2).float().softmax(-1).mean(0)
+            losses = losses.lerp(F.cross_entropy(logits, predicted, reduction="none"), recipe.taught)
+        counted = (~(opened[:, :-1] | opened[:, 1:])).flatten().float()
+        return losses @ counted / counted.sum()
 
     def loss_of_piece(rows: torch.Tensor, slot: torch.Tensor, better: torch.Tensor) -> torch.Tensor:
         ours = log_probabilities(logits_of(model, rows), rows, slot)
@@ -629,16 +637,17 @@ def run(
     ``other``, if there is one, by ``Recipe.kept``.
     """
     work.mkdir(parents=True, exist_ok=True)
+    seen = {name: stories for name, stories in corpus.items() if recipe.weights.get(name, 1.0)}
     if (work / "tokenizer.json").exists():
         tokenizer = PreTrainedTokenizerFast.from_pretrained(work)
     elif start:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     else:
-        tokenizer = train_tokenizer(corpus, recipe.vocabulary)
+        tokenizer = train_tokenizer(seen, recipe.vocabulary)
     tokenizer.save_pretrained(work)
     model = new_model(recipe, tokenizer, start)
     kept = dict(new_model(recipe, tokenizer, other).named_parameters()) if other else {}
-    tokens = encode(corpus, tokenizer)
+    tokens = encode(seen, tokenizer)
     vocabulary = tokenizer.get_vocab()
     rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
     taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
@@ -694,7 +703,8 @@ def main() -> None:
     if arguments.corpus is None:
         parser.error("give the folder of the story text, or --evaluate FOLDER TEXT")
 
-    corpus, start = read_corpus(arguments.corpus), arguments.start
+    own = read_stories(Path(__file__).with_name(f"{TYPED}.txt.gz"))
+    corpus, start = read_corpus(arguments.corpus) | {TYPED: own}, arguments.start
     if arguments.set or start or arguments.teacher:
         if arguments.rehearse:
             parser.error("--rehearse is for all runs; leave out --set, --start and --teacher")

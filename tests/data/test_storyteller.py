@@ -55,6 +55,7 @@ def test_the_card_gives_the_credit_that_is_due():
         "CC BY 4.0",
         "public domain",
         "preferences.jsonl.gz",
+        "typed.txt.gz",
     ):
         assert credit in card
     assert (storyteller() / "childrens_ccby_ATTRIBUTION.tsv").exists()
@@ -287,6 +288,16 @@ def test_a_run_that_goes_on_from_an_earlier_one_is_written_in_the_mean_with_the_
     assert all(torch.equal(alone[name], third[name]) for name in first)
 
 
+def test_what_a_run_leaves_out_is_not_in_its_vocabulary(train, tmp_path):
+    corpus = {name: [f"The {name} met the hare {i} times." for i in range(300)] for name in ("fox", "zebra")}
+    small = train.Recipe(**SMALL, tokens=8192)
+    for number, (weight, known) in enumerate(((0.0, False), (1.0, True))):
+        folder = tmp_path / str(number)
+        recipe = replace(small, weights={"fox": 4.0, "zebra": weight})
+        train.run(recipe, corpus, None, None, [], folder / "work", folder / "out", compiled=False)
+        assert ('"Ġzebra"' in (folder / "out/tokenizer.json").read_text()) == known
+
+
 def test_every_run_learns_from_earlier_ones_alone(train):
     assert any(recipe.teachers for recipe in train.RUNS)
     for number, recipe in enumerate(train.RUNS, 1):
@@ -381,6 +392,46 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
     from_teachers, from_text = missed(1.0), missed(0.0)
     assert from_teachers[0] < 0.1 < from_text[0]
     assert from_text[1] < 0.1 < from_teachers[1]
+
+
+@pytest.mark.parametrize("taught", [0.0, 0.5])
+def test_no_end_is_learnt_where_a_typed_text_stops(train, tmp_path, taught):
+    config = LlamaConfig(
+        vocab_size=8,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        eos_token_id=0,
+        attn_implementation="eager",
+    )
+    recipe = train.Recipe(
+        context=64,
+        short_context=64,
+        batch=1024,
+        tokens=40 * 1024,
+        warmup=1,
+        horizon=1,
+        taught=taught,
+        weights={"typed": 20.0, "tinystories": 20.0},
+    )
+    story = np.array([0, *([1, 2, 3] * 4)], np.uint16)
+    rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0, 0)
+
+    def after_the_story(source: str) -> torch.Tensor:
+        """The probabilities of what comes next."""
+        torch.manual_seed(1)
+        model, work = LlamaForCausalLM(config), tmp_path / source
+        teachers = [LlamaForCausalLM(config).eval()] if taught else []
+        work.mkdir()
+        train.train(recipe, model, teachers, {source: [story] * 12}, rename, scene, [], work, compiled=False)
+        with torch.no_grad():
+            return model(torch.from_numpy(story.astype(np.int64))[None]).logits[0, -1].softmax(-1)
+
+    typed, whole = after_the_story("typed"), after_the_story("tinystories")
+    assert typed[0] < 0.1
+    assert whole[0] > 3 * typed[0]
+    assert typed[1] > 2 * whole[1]  # as if it went on
 
 
 def test_a_scene_begins_with_end_for_the_model_and_with_nothing_for_its_teachers(train, tmp_path):
