@@ -298,6 +298,17 @@ def test_what_a_run_leaves_out_is_not_in_its_vocabulary(train, tmp_path):
         assert ('"Ġzebra"' in (folder / "out/tokenizer.json").read_text()) == known
 
 
+def test_typed_texts_are_plain_of_a_length_and_all_different(train):
+    texts = train.read_stories(storyteller() / "typed.txt.gz")
+    assert len(texts) > 9_000
+    assert len({" ".join(text.split()[:12]) for text in texts}) == len(texts)
+    for text in texts:
+        assert text.isascii(), text
+        assert 60 <= len(text.split()) <= 330, text
+        assert text.count('"') % 2 == 0, text
+        assert "\n\n\n" not in text, text
+
+
 def test_every_run_learns_from_earlier_ones_alone(train):
     assert any(recipe.teachers for recipe in train.RUNS)
     for number, recipe in enumerate(train.RUNS, 1):
