@@ -6,7 +6,8 @@
 CORPUS is a folder of ``NAME.txt`` or ``NAME.txt.gz``: paragraphs separated by a blank line, a line
 ``<|endoftext|>`` after every story. About one story in a hundred, picked by its hash, is held out of
 training and measured at the end. Training continues from the last checkpoint in ``--work``. The text beside this
-file, ``typed.txt.gz``, is one more source, which no run of the recipe learns from yet; ``--set typed=…`` does.
+file, ``typed.txt.gz``, is one more source, which no run of the recipe learns from yet; a run of one's own does with
+``--set typed=20``. A file of that name in CORPUS is not read.
 
 The model is transformers' Llama. Hidden matrices learn with Muon (Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon/), the embedding and the norms with AdamW; the learning
@@ -59,7 +60,7 @@ from transformers import (
 
 END = "<|endoftext|>"
 PREFERENCES = Path(__file__).with_name("preferences.jsonl.gz")
-TYPED = "typed"  # the source beside this file: texts that begin as people type, and need not end where they stop
+TYPED = "typed"  # the source beside this file: short texts that begin as people type, and are no whole stories
 
 # How often a story of each source is seen, relative to the others: modern, plain prose first, the
 # long sentences of the nineteenth century for colour. A file not named here has weight 1.
@@ -280,7 +281,7 @@ class Scenes:
 
     def __init__(self, vocabulary: dict[str, int], share: float, rest: int) -> None:
         self.share, self.rest, self.middle = share, rest, len(vocabulary)
-        self.open = self.middle + 1  # stands where a text stops that does not end: nothing is learnt from it
+        self.open = self.middle + 1  # stands after a text that is no whole story: nothing is learnt from it
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         # The last token of a sentence; not a question or a cry that ends with its quotation: "who?" Ann asked.
         self.last = np.array([token.endswith((".", "!", "?", '."')) for token in tokens])
@@ -319,8 +320,7 @@ def epoch_rows(
     """One pass over the weighted stories as shuffled rows, shape (n, context + 1).
 
     Stories follow one another, each after its ``END``, or ``scene.middle``; ``scene.open`` stands after a typed one. A
-    row that does not start with one of the first two starts inside a story: this is how the model learns to go on from
-    a window that has lost the beginning.
+    row may start inside a story: this is how the model learns to go on from a window that has lost the beginning.
     """
     rng = np.random.default_rng(seed)
     picked: list[np.ndarray] = []
