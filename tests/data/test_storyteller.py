@@ -122,6 +122,7 @@ def run_recipe(train, tmp_path, monkeypatch, capsys):
 
 
 SMALL = {"vocabulary": 512, "hidden": 64, "layers": 1, "heads": 2, "intermediate": 128}
+SHORT = {"context": 64, "short_context": 64, "batch": 1024, "tokens": 40 * 1024, "warmup": 1, "horizon": 1}
 
 
 def test_the_recipe_trains_and_resumes(run_recipe, tmp_path):
@@ -384,16 +385,7 @@ def test_a_model_learns_what_its_teachers_predict_instead_of_the_text(train, tmp
 
     def missed(taught: float) -> tuple[float, float]:
         """Nats by which what was learnt differs from what the teachers predict, and from the text."""
-        recipe = train.Recipe(
-            context=64,
-            short_context=64,
-            batch=1024,
-            tokens=40 * 1024,
-            warmup=1,
-            horizon=1,
-            taught=taught,
-            weights={"tinystories": 20.0},
-        )
+        recipe = train.Recipe(**SHORT, taught=taught, weights={"tinystories": 20.0})
         torch.manual_seed(1)
         model, work = LlamaForCausalLM(config), tmp_path / str(taught)
         work.mkdir()
@@ -419,15 +411,7 @@ def test_no_end_is_learnt_where_a_typed_text_stops(train, tmp_path):
         eos_token_id=0,
         attn_implementation="eager",
     )
-    recipe = train.Recipe(
-        context=64,
-        short_context=64,
-        batch=1024,
-        tokens=40 * 1024,
-        warmup=1,
-        horizon=1,
-        weights={"typed": 20.0, "tinystories": 20.0},
-    )
+    recipe = train.Recipe(**SHORT, weights={"typed": 20.0, "tinystories": 20.0})
     story = np.array([0, *([1, 2, 3] * 4)], np.uint16)
     rename, scene = train.Renaming({}, {}, 0.0), train.Scenes({str(i): i for i in range(8)}, 0.0, 0)
 
