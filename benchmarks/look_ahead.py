@@ -56,7 +56,8 @@ def engine_of(shape: str) -> Engine:
     if shape in ("storyteller", "transformers"):
         engine = load(str(storyteller()))
         if shape == "transformers":
-            engine.decoder, engine.best_of = TransformersDecoder(model_of("storyteller")), 1  # as for all such models
+            engine.decoder = TransformersDecoder(model_of("storyteller"))
+            engine.sampler = {**engine.sampler, "best_of": 1}  # as for all such models
         return engine
     model = model_of(shape)
     decoder = LeanDecoder(describe(model.config.to_dict()), tensors(model), "float16", context=1024)
@@ -65,7 +66,7 @@ def engine_of(shape: str) -> Engine:
 
 
 def policy_of(engine: Engine) -> UniformPolicy:
-    return UniformPolicy(SettingsRanges(fixed=SamplerSettings(best_of=engine.best_of)))
+    return UniformPolicy(SettingsRanges(fixed=SamplerSettings(**engine.sampler)))
 
 
 def play(engine: Engine, choices: int, reading: float, ahead: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
 
 def play(engine: Engine, steps: int, rng: Random) -> list[list[tuple[Continuation, ...]]]:
     """For each opening, the candidates of each step along a random path."""
-    ranges, stories = read_config().ranges.settings_ranges(engine.best_of), []
+    ranges, stories = read_config().ranges.settings_ranges(engine.sampler), []
     for opening in openings():
         ids, offered = engine.encode(opening.text), []
         for _ in range(steps):
@@ -56,10 +56,10 @@ def names(text: str) -> list[str]:
 
 
 def long_texts(engine: Engine, rng: Random) -> list[tuple[str, Continuation]]:
-    """Every opening, with three continuations of up to LONG tokens at one go; no end of a sentence ends them."""
-    ranges, texts = read_config().ranges.settings_ranges(engine.best_of), []
+    """Every opening, with three continuations of up to LONG tokens at one go, each one text that no sentence ends."""
+    ranges, texts = read_config().ranges.settings_ranges(engine.sampler), []
     for opening in openings():
-        drawn = [replace(s, min_new_tokens=LONG, max_new_tokens=LONG) for s in ranges.draw(rng, 3)]
+        drawn = [replace(s, min_new_tokens=LONG, max_new_tokens=LONG, best_of=1) for s in ranges.draw(rng, 3)]
         generation = engine.generate(engine.encode(opening.text), drawn, [rng.randrange(2**63) for _ in drawn])
         while not generation.done:
             generation.step()

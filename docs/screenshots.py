@@ -46,7 +46,7 @@ class Pictures:
         self.store = Store(folder / "fate.db")
 
     def begin(self, opening: str, seed: int) -> Playthrough:
-        policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.best_of))
+        policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.sampler))
         return Playthrough(self.store, self.engine, policy, self.store.new_story(opening), rng=Random(seed))
 
     def app(self) -> FateApp:

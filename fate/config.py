@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -61,10 +62,13 @@ class Ranges(BaseModel):
     )
     fixed: dict[str, Any] = Field(default_factory=dict, description="other fields of SamplerSettings")
 
-    def settings_ranges(self, best_of: int = 1) -> SettingsRanges:
-        """With ``best_of`` where ``fixed`` has none. Raises ConfigError, quoting the value that is out of its range."""
+    def settings_ranges(self, suited: Mapping[str, Any] = MappingProxyType({})) -> SettingsRanges:
+        """With what suits a model, see ``Engine``, where ``fixed`` does not say otherwise.
+
+        Raises ConfigError, quoting the value that is out of its range.
+        """
         values = self.model_dump()
-        values["fixed"] = {"best_of": best_of} | values["fixed"]
+        values["fixed"] = {**suited, **values["fixed"]}
         if drawn := sorted(set(values) & set(values["fixed"])):
             raise ConfigError(f"In ranges, {drawn[0]} is drawn, so it cannot stand under fixed.")
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
@@ -23,7 +25,7 @@ class FakeEngine:
     """Writes TEXTS a word at a time; ``{n}`` in a text is the number of the generation."""
 
     keeps, begun = True, 0
-    best_of = 1
+    sampler: Mapping[str, Any] = MappingProxyType({})
     warped_logprob = 0.0  # it can write nothing else
 
     def __init__(

@@ -81,6 +81,13 @@ class Terminal:
     def press(self, keys: str) -> None:
         self.process.send(keys)
 
+    def ended(self) -> int:
+        """Read what the program still writes until it has ended: a full terminal would hold it up. Its exit status."""
+        self.process.expect(pexpect.EOF)
+        self.process.wait()
+        status: int = self.process.exitstatus
+        return status
+
     def kill_at(self, *signs: bytes, seconds: float = 30) -> None:
         """SIGKILL as soon as the program has written one of these."""
         end, seen = time.monotonic() + seconds, b""

@@ -33,9 +33,9 @@ def test_ranges_and_fixed_settings_come_from_the_file(fate_home):
 
 
 def test_how_often_a_candidate_is_written_is_the_models_affair_unless_it_is_set(monkeypatch):
-    assert read_config().ranges.settings_ranges(6).fixed.best_of == 6
+    assert read_config().ranges.settings_ranges({"best_of": 6}).fixed.best_of == 6
     monkeypatch.setenv("FATE_RANGES__FIXED", '{"best_of": 2}')
-    assert read_config().ranges.settings_ranges(6).fixed.best_of == 2
+    assert read_config().ranges.settings_ranges({"best_of": 6}).fixed.best_of == 2
 
 
 def test_a_nested_setting_can_come_from_the_environment(monkeypatch):

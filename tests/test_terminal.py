@@ -44,8 +44,7 @@ def test_from_an_opening_to_the_third_choice_and_into_the_database(tiny_folders,
         terminal.press("q")
         terminal.wait_for("3 choices")
         terminal.press("q")
-        terminal.process.wait()
-        assert terminal.process.exitstatus == 0
+        assert terminal.ended() == 0
 
     store, engine = Store(tmp_path / "fate.db"), load(str(tiny_folders["llama"]))
     (story,) = store.stories()
@@ -144,9 +143,7 @@ def test_the_key_that_leaves_counts_at_the_first_frame_too(tmp_path):
     with Terminal("play", home=tmp_path) as terminal:
         terminal.wait_for("opening the book")
         terminal.press("\x11")  # ctrl+q
-        terminal.process.expect(pexpect.EOF)
-        terminal.process.wait()
-        assert terminal.process.exitstatus == 0
+        assert terminal.ended() == 0
 
 
 def test_keys_pressed_at_the_first_frame_are_for_the_screen_that_follows(tmp_path):
@@ -166,8 +163,7 @@ def test_a_start_that_fails_leaves_the_terminal_as_it_was(tmp_path):
 def test_a_model_that_is_not_there_is_one_sentence_and_a_failure(tmp_path):
     with Terminal("--model", str(tmp_path / "nowhere"), home=tmp_path) as terminal:
         terminal.process.expect("fate: There is no folder .*nowhere; give a folder with config.json")
-        terminal.process.wait()
-        assert terminal.process.exitstatus == 1
+        assert terminal.ended() == 1
 
 
 def start(terminal):

@@ -105,7 +105,7 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
     from fate.playthrough import Playthrough
 
     engine = load(config.model, **config.loading(), progress=lines.tell_loading)
-    policy = UniformPolicy(config.ranges.settings_ranges(engine.best_of))
+    policy = UniformPolicy(config.ranges.settings_ranges(engine.sampler))
     lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
     store.close()
     _back_up(store)

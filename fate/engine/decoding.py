@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from random import Random
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +21,7 @@ from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper
 
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
+_ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 
 
 class Decoder(Protocol):
@@ -78,7 +80,7 @@ class Engine:
         context: the most tokens that a prompt and its continuation may have together.
         eos_ids: the tokens that end a text.
         preamble: what stands before a story.
-        best_of: how often a candidate is written where nothing else is set; see SamplerSettings.
+        sampler: the fields of SamplerSettings that suit the model, where nothing else is set.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Engine:
         context: int,
         eos_ids: Collection[int],
         preamble: Preamble | None = None,
-        best_of: int = 1,
+        sampler: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -97,7 +99,7 @@ class Engine:
         self.context = context
         self.eos_ids = frozenset(eos_ids)
         self.preamble = preamble or Preamble()
-        self.best_of = best_of
+        self.sampler = sampler
         self.writing: Batch | None = None  # whose rows the decoder stands in
         self.begun = 0  # how often it has begun, other than ahead
         self._before: Any = None  # how the decoder stood before it began ahead
@@ -331,28 +333,33 @@ class Generation:
     def rows(self) -> list[Continuation]:
         """The candidates: of each the best text once all are written; until then the first, as if unfinished.
 
-        The best is the likeliest of those that say least again. Without that a story would soon go round in circles:
-        nothing is as likely as what was said before.
+        The best is the likeliest of those that say least again: a story would soon go round in circles, since nothing
+        is as likely as what was said before.
         """
         rows: list[Continuation] = []
         for texts in self.texts:
             if len(texts) == 1:
                 rows += texts
             elif _complete(texts):
-                said = [row.text.split() for row in rows]
+                said = [set(_words(row.text)) for row in rows]
                 rows.append(max(texts, key=lambda row: self._worth(row, said)))
             else:
                 rows.append(replace(texts[0], finish_reason=None))
         return rows
 
-    def _worth(self, row: Continuation, said: Container[list[str]]) -> tuple[bool, bool, int, float]:
-        """What a text is ranked by: that it says something, that none of ``said`` does, how little again, how likely.
+    def _worth(self, row: Continuation, said: Sequence[Set[str]]) -> tuple[bool, bool, bool, int, float]:
+        """What a text is ranked by, the first first.
 
-        Said again are sequences of four words that stand in the prompt. How likely is the mean log-probability by the
-        raw model, in nats a token.
+        That it says something; that it came to the end of a sentence; that it does not say what another candidate
+        has ``said``, which it does where the share of words that both have, of those of either, is above ``_ALIKE``;
+        how few sequences of four words it has that stand in the prompt; and how likely it is: the mean log-probability
+        of its tokens by the raw model, in nats.
         """
-        words, again = row.text.split(), len(_sequences(row.text) & self._told)
-        return bool(words), words not in said, -again, sum(row.logprobs[: row.kept]) / max(1, row.kept)
+        words = set(_words(row.text))
+        other = all(len(words & those) <= _ALIKE * len(words | those) for those in said)
+        again = len(_sequences(row.text) & self._told)
+        likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
+        return bool(words), row.finish_reason != "length", other, -again, likely
 
     @property
     def done(self) -> bool:
@@ -436,5 +443,9 @@ def _complete(texts: Sequence[Continuation]) -> bool:
 
 def _sequences(text: str) -> set[tuple[str, ...]]:
     """The sequences of four words in a text."""
-    words = re.findall(r"[\w']+", text.lower())
+    words = _words(text)
     return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from fate.core.choice import ModelInfo
+from fate.core.sampling import SamplerSettings
 from fate.engine import families, memory, native
 from fate.engine.checkpoint import tensors
 from fate.engine.decoding import Decoder, Engine
@@ -131,8 +132,9 @@ def load(
     progress("taking fingerprints")
     whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
     info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
-    best_of = _BEST_OF if isinstance(decoder, LeanDecoder) and size.parameters <= memory.SMALL else 1
-    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, best_of)
+    several = isinstance(decoder, LeanDecoder) and size.parameters <= memory.SMALL
+    sampler = {"best_of": _BEST_OF, **facts.sampler} if several else {**facts.sampler, "best_of": 1}
+    return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, sampler)
 
 
 def _described(folder: Path) -> families.Decoder | None:
@@ -153,6 +155,7 @@ class _Facts:
     end: Any  # its end token or tokens, if it names any
     model_name: str | None
     window_without_start: bool
+    sampler: dict[str, Any]  # the fields of SamplerSettings that suit it, if it says any
 
 
 def _facts(folder: Path, described: families.Decoder | None) -> _Facts:
@@ -168,7 +171,11 @@ def _facts(folder: Path, described: families.Decoder | None) -> _Facts:
         said, vocabulary, context = vars(config), config.get_text_config().vocab_size, _context_limit(config)
         name = str(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type, config.model_type))
     window_without_start = bool(said.get("window_without_start", False))
-    return _Facts(name, vocabulary, context, said.get("eos_token_id"), said.get("model_name"), window_without_start)
+    sampler = said.get("fate_sampler", {})
+    SamplerSettings(**sampler)
+    return _Facts(
+        name, vocabulary, context, said.get("eos_token_id"), said.get("model_name"), window_without_start, sampler
+    )
 
 
 def _context_limit(config: Any) -> int:

@@ -242,7 +242,7 @@ class FateApp(TerminalApp):
         from fate.playthrough import Playthrough
 
         assert self.engine is not None
-        policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.best_of))
+        policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.sampler))
         game = Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
         self._games.add(game)  # see watch_config
         return game
@@ -298,7 +298,7 @@ class FateApp(TerminalApp):
     def watch_config(self) -> None:
         for game in self._games:
             assert self.engine is not None  # without it there is no game
-            policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.best_of))
+            policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.sampler))
             game.equip(self.engine, policy, self.config.annotator)
 
     watch_engine = watch_config

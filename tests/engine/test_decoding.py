@@ -111,27 +111,37 @@ def best_of(n):
     return [replace(s, best_of=n, max_new_tokens=24) for s in DRAWN]
 
 
-def test_a_candidate_is_the_likeliest_of_its_texts(engine):
+def test_a_candidate_is_the_likeliest_of_its_texts_that_end(engine):
     prompt = engine.encode(OPENING)
     generation = write(engine, prompt, best_of(4))
     alone = write(engine, prompt, best_of(1)).rows
     for row, texts, first in zip(generation.rows, generation.texts, alone, strict=True):
         assert len({text.output_ids for text in texts}) > 1
         assert texts[0].output_ids == first.output_ids
-        means = [sum(text.logprobs[: text.kept]) / text.kept for text in texts]
-        assert row is texts[means.index(max(means))]
+        ended = [text for text in texts if text.finish_reason != "length"] or texts
+        means = [sum(text.logprobs[: text.kept]) / text.kept for text in ended]
+        assert row is ended[means.index(max(means))]
         assert (row.seed, row.settings.best_of) == (first.seed, 4)
 
 
-def test_the_likeliest_gives_way_to_the_next_where_another_candidate_says_the_same(engine):
+@pytest.mark.parametrize(
+    ("likely", "alike"),
+    [
+        (" A cold wind came in.", True),
+        ("\n\nThen a cold wind came in!", True),
+        (" A cold wind shook him.", True),
+        (" A cold rain fell down.", False),
+    ],
+)
+def test_the_likeliest_gives_way_to_the_next_where_another_candidate_says_much_the_same(engine, likely, alike):
     generation = write(engine, engine.encode(OPENING), best_of(2))
     first, second, _ = generation.texts
-    before, other = generation.rows[0], second[1]
-    second[0] = replace(second[0], text=f" {before.text.strip()} ", logprobs=(0.0,) * len(second[0].logprobs))
-    assert generation.rows[:2] == [before, other]
+    first[:] = [replace(text, text=" A cold wind came in.") for text in first]
+    second[0] = replace(second[0], text=likely, logprobs=(0.0,) * len(second[0].logprobs))
+    second[1] = replace(second[1], text=" Nobody answered her.")
+    assert generation.rows[1] is second[alike]
     second[1] = second[0]
-    assert generation.rows[:2] == [before, second[0]]
-    assert before in first
+    assert generation.rows[1] is second[0]
 
 
 def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):
@@ -143,6 +153,14 @@ def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):
             replace(texts[1], text=" Nobody knew that.", logprobs=(worst,) * len(texts[1].logprobs)),
         ]
     assert generation.rows[0] is generation.texts[0][1]
+
+
+def test_a_text_that_came_to_the_end_of_a_sentence_is_better_than_a_likelier_one_that_did_not(engine):
+    generation = write(engine, engine.encode(OPENING), best_of(2))
+    for texts, text in zip(generation.texts, (" Anna laughed.", " Snow fell all night.", " It was he"), strict=True):
+        cut, whole = replace(texts[0], text=text, finish_reason="length"), replace(texts[1], text=text)
+        texts[:] = [replace(cut, logprobs=(0.0,) * len(cut.logprobs)), replace(whole, finish_reason="sentence")]
+    assert all(row is texts[1] for row, texts in zip(generation.rows, generation.texts, strict=True))
 
 
 def test_a_text_that_says_nothing_is_never_the_likeliest(engine):

@@ -105,10 +105,25 @@ def test_a_model_of_another_family_is_in_float32_and_recorded_so(tiny_folders, t
 
 
 def test_only_small_models_that_are_fast_write_several_texts_for_a_candidate(tiny_folders, monkeypatch):
-    assert load(str(tiny_folders["llama"])).best_of == 6
-    assert load(str(tiny_folders["llama"]), precision="bfloat16").best_of == 1  # through transformers' forward
+    assert load(str(tiny_folders["llama"])).sampler == {"best_of": 6}
+    slower = load(str(tiny_folders["llama"]), precision="bfloat16")  # through transformers' forward
+    assert slower.sampler == {"best_of": 1}
     monkeypatch.setattr(memory, "SMALL", 0)
-    assert load(str(tiny_folders["llama"])).best_of == 1
+    assert load(str(tiny_folders["llama"])).sampler == {"best_of": 1}
+
+
+def test_a_model_says_which_settings_suit_it(tiny_folders, tmp_path, monkeypatch):
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_folders["llama"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    said = {"min_new_tokens": 3, "best_of": 9}
+    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": said}))
+    assert load(str(folder)).sampler == said
+    monkeypatch.setattr(memory, "SMALL", 0)
+    assert load(str(folder)).sampler == said | {"best_of": 1}
+    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": {"best_of": 99}}))
+    with pytest.raises(EngineError, match="best_of must be between 1 and 16, not 99"):
+        load(str(folder))
 
 
 def test_by_itself_a_large_model_is_in_16_bit_and_a_small_one_in_32():

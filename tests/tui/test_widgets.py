@@ -36,8 +36,7 @@ def test_a_widget_runs_by_itself_and_shows_what_it_is_for(widget, tmp_path):
     with Terminal(*alone, command=sys.executable, home=tmp_path) as terminal:
         terminal.wait_for(ALONE[widget])
         terminal.press("\x11")  # ctrl+q
-        terminal.process.wait()
-        assert terminal.process.exitstatus == 0
+        assert terminal.ended() == 0
 
 
 @pytest.mark.parametrize("style", sorted(TUI.rglob("*.tcss")), ids=lambda style: style.stem)
