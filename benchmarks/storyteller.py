@@ -89,7 +89,10 @@ def measure_long(texts: list[tuple[str, Continuation]]) -> dict[str, float]:
 
 
 def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) -> dict[str, float]:
-    """What candidates are like: how many and how long they are, and shares of candidates or n-grams, in [0, 1]."""
+    """What candidates are like: how many and how long they are, and shares of candidates or n-grams, in [0, 1].
+
+    An n-gram counts once, in whatever number of candidates it stands.
+    """
     rows = [row for story in stories for step in story for row in step]
     repeated = total = 0
     for row in rows:
@@ -121,6 +124,7 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
         for texts in train.read_corpus(corpus).values():
             for text in itertools.filterfalse(train.held_out, texts):
                 copied.update(gram for gram in ngrams(words(text), 13) if gram in wanted)
+        results["13-grams in a candidate"] = len(wanted) / len(rows)
         results["13-grams found in the training text"] = len(copied) / max(1, len(wanted))
     return results
 
