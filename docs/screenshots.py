@@ -144,7 +144,7 @@ async def main() -> None:
             await take(pilot, "writing", 120, 30)
             await pilot.press("i")
             await until_said(pilot, "the same")
-            await pilot.press("down")  # a little colder
+            await pilot.press(*["down"] * 4)  # colder
             await until_said(pilot, "parted")
             await take(pilot, "what-if", 120, 14)
 

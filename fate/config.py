@@ -10,9 +10,11 @@ The file is ``config.toml`` in the data folder (see ``paths.home``), for example
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,16 +67,22 @@ class Ranges(BaseModel):
     def settings_ranges(self, suited: Mapping[str, Any] = MappingProxyType({})) -> SettingsRanges:
         """With what suits a model, see ``Engine``, where ``fixed`` does not say otherwise.
 
-        Raises ConfigError, quoting the value that is out of its range.
+        Raises ConfigError, quoting the value that is out of its range; never because of what suits the model, whose
+        lengths are left out where they do not go with ``fixed``.
         """
         values = self.model_dump()
-        values["fixed"] = {**suited, **values["fixed"]}
-        if drawn := sorted(set(values) & set(values["fixed"])):
+        fixed = values["fixed"]
+        if drawn := sorted(set(values) & set(fixed)):
             raise ConfigError(f"In ranges, {drawn[0]} is drawn, so it cannot stand under fixed.")
         try:
-            return SettingsRanges(**{**values, "fixed": SamplerSettings(**values["fixed"])})
+            ranges = SettingsRanges(**{**values, "fixed": SamplerSettings(**fixed)})
         except (TypeError, ValueError) as error:
             raise ConfigError(f"In ranges, {error}.") from error
+        no_lengths = {name: value for name, value in suited.items() if not name.endswith("new_tokens")}
+        for fitting in (suited, no_lengths):
+            with contextlib.suppress(ValueError):
+                return replace(ranges, fixed=SamplerSettings(**{**fitting, **fixed}))
+        return ranges
 
 
 class Config(BaseSettings):

@@ -32,10 +32,20 @@ def test_ranges_and_fixed_settings_come_from_the_file(fate_home):
     assert (ranges.fixed.max_new_tokens, ranges.fixed.muse_mode) == (80, "margin")
 
 
-def test_how_often_a_candidate_is_written_is_the_models_affair_unless_it_is_set(monkeypatch):
-    assert read_config().ranges.settings_ranges({"best_of": 6}).fixed.best_of == 6
-    monkeypatch.setenv("FATE_RANGES__FIXED", '{"best_of": 2}')
-    assert read_config().ranges.settings_ranges({"best_of": 6}).fixed.best_of == 2
+@pytest.mark.parametrize(
+    ("said", "best_of", "shortest", "longest"),
+    [
+        ("{}", 6, 10, 40),
+        ('{"best_of": 2}', 2, 10, 40),
+        ('{"min_new_tokens": 30}', 6, 30, 40),
+        ('{"min_new_tokens": 45}', 6, 45, 56),  # which the model's longest does not go with
+    ],
+)
+def test_what_is_not_drawn_is_as_it_suits_the_model_unless_it_is_set(monkeypatch, said, best_of, shortest, longest):
+    monkeypatch.setenv("FATE_RANGES__FIXED", said)
+    suited = {"best_of": 6, "min_new_tokens": 10, "max_new_tokens": 40}
+    fixed = read_config().ranges.settings_ranges(suited).fixed
+    assert (fixed.best_of, fixed.min_new_tokens, fixed.max_new_tokens) == (best_of, shortest, longest)
 
 
 def test_a_nested_setting_can_come_from_the_environment(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import load
+from fate.paths import storyteller
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.replay import replay, what_if
@@ -52,6 +53,24 @@ def test_what_was_chosen_rerolled_undone_cut_off_and_resumed_comes_out_the_same(
     assert len(results) > 30
     assert all(result.identical and result.same_environment for result in results)
     assert max(result.difference for result in results) < 1e-4
+
+
+@pytest.mark.parametrize("asked", [18, 21])
+def test_the_storytellers_candidates_come_out_the_same_alone_and_where_a_choice_was_cut_off(store, asked):
+    engine = load(str(storyteller()))
+    policy = UniformPolicy(SettingsRanges(fixed=SamplerSettings(**engine.sampler)))
+    cut, game = set(), Playthrough(store, engine, policy, store.new_story(OPENING), rng=Random(1))
+    for _ in range(6):
+        times = iter(range(100))
+        choice = list(game.offer(stop=lambda times=times: next(times) >= asked))[-1].choice
+        for again in replay(engine, choice):
+            assert again.identical, str(again)
+            cut.add(again.candidate.written.finish_reason == "cancelled")
+        game.choose(choice, choice.candidates[1], 300)
+    assert True in cut
+    choice = list(game.offer())[-1].choice
+    for candidate in choice.candidates:
+        assert list(what_if(engine, choice, candidate, candidate.written.settings))[-1].text == candidate.written.text
 
 
 def test_what_if_follows_the_text_that_was_offered_or_of_one_that_was_cut_off_the_first(store, tiny_folders):

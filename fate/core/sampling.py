@@ -18,8 +18,7 @@ class SamplerSettings:
     The chain is temperature → Muse → top_k → typical_p (Meister et al., 2022, arXiv:2202.00666);
     ``typical_p`` of 1 leaves the last step out. A candidate is at most ``max_new_tokens`` long and
     ends earlier where a sentence ends once it has ``min_new_tokens``. It is written ``best_of`` times, and
-    of the texts that repeat least of the story the one that the model finds likeliest, by the mean log-probability
-    of its tokens, is the one that counts.
+    the best text is the one that counts, see ``Generation``.
 
     Raises ValueError, quoting the value, where a field is out of its range.
     """

@@ -331,29 +331,31 @@ class Generation:
 
     @property
     def rows(self) -> list[Continuation]:
-        """The candidates: of each the best text once all are written; until then the first, as if unfinished.
-
-        The best is the likeliest of those that say least again: a story would soon go round in circles, since nothing
-        is as likely as what was said before.
-        """
+        """The candidates: of several texts the best once it is known; until then the first, as if unfinished."""
         rows: list[Continuation] = []
-        for texts in self.texts:
+        for slot, texts in enumerate(self.texts):
             if len(texts) == 1:
                 rows += texts
-            elif _complete(texts):
+            elif self._known(slot):
                 said = [set(_words(row.text)) for row in rows]
                 rows.append(max(texts, key=lambda row: self._worth(row, said)))
             else:
                 rows.append(replace(texts[0], finish_reason=None))
         return rows
 
+    def _known(self, slot: int) -> bool:
+        """Whether all texts of a candidate are written; and of those before it, which the best of several is unlike."""
+        first = 0 if len(self.texts[slot]) > 1 else slot
+        return all(map(_complete, self.texts[first : slot + 1]))
+
     def _worth(self, row: Continuation, said: Sequence[Set[str]]) -> tuple[bool, bool, bool, int, float]:
         """What a text is ranked by, the first first.
 
-        That it says something; that it came to the end of a sentence; that it does not say what another candidate
-        has ``said``, which it does where the share of words that both have, of those of either, is above ``_ALIKE``;
-        how few sequences of four words it has that stand in the prompt; and how likely it is: the mean log-probability
-        of its tokens by the raw model, in nats.
+        That it says something; that it came to an end; that it does not say what a candidate before it has ``said``,
+        which it does where the share of words that both have, of those of either, is above ``_ALIKE``; how few
+        sequences of three words it has that stand in the prompt, as a story would soon go round in circles without
+        that: nothing is as likely as what was said before; and how likely it is, by the mean log-probability of its
+        tokens by the raw model, in nats.
         """
         words = set(_words(row.text))
         other = all(len(words & those) <= _ALIKE * len(words | those) for those in said)
@@ -395,9 +397,10 @@ class Generation:
         ]
 
     def cancel(self) -> None:
-        """Finish every candidate where it is shown to be."""
+        """Finish every candidate where it is shown to be: one of several texts that is not known yet, at its first."""
         self.texts = [
-            texts if _complete(texts) else [self._finished(texts[0], "cancelled")] * len(texts) for texts in self.texts
+            texts if self._known(slot) else [self._finished(texts[0], "cancelled")] * len(texts)
+            for slot, texts in enumerate(self.texts)
         ]
 
     def _extended(self, row: Continuation, uniform: float, token: int, raw: float, warped: float) -> Continuation:
@@ -442,9 +445,9 @@ def _complete(texts: Sequence[Continuation]) -> bool:
 
 
 def _sequences(text: str) -> set[tuple[str, ...]]:
-    """The sequences of four words in a text."""
+    """The sequences of three words in a text."""
     words = _words(text)
-    return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+    return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
 
 
 def _words(text: str) -> list[str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from fate.core.choice import ModelInfo
-from fate.core.sampling import SamplerSettings
+from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import families, memory, native
 from fate.engine.checkpoint import tensors
 from fate.engine.decoding import Decoder, Engine
@@ -173,6 +173,8 @@ def _facts(folder: Path, described: families.Decoder | None) -> _Facts:
     window_without_start = bool(said.get("window_without_start", False))
     sampler = said.get("fate_sampler", {})
     SamplerSettings(**sampler)
+    if drawn := sorted(sampler.keys() & {field.name for field in fields(SettingsRanges)}):
+        raise ValueError(f"its fate_sampler has {drawn[0]}, which is drawn for each candidate")
     return _Facts(
         name, vocabulary, context, said.get("eos_token_id"), said.get("model_name"), window_without_start, sampler
     )

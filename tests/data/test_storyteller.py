@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fate.config import read_config
 from fate.engine import load
@@ -69,6 +69,12 @@ def test_a_story_starts_with_the_start_token_and_text_survives_the_tokenizer(eng
     cut = engine.window(ids * 100, 48)
     assert len(cut) <= engine.context - 48
     assert engine.preamble.kept == ()  # it takes a text without its start token for the middle of a story
+
+
+def test_what_suits_it_is_what_the_recipe_writes(train, engine):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
+    config = train.new_model(train.Recipe(hidden=64, layers=1, heads=1), tokenizer).config
+    assert config.fate_sampler == engine.sampler
 
 
 def test_it_writes_english_sentences_after_every_opening(engine):

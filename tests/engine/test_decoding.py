@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from random import Random
 
@@ -124,24 +125,39 @@ def test_a_candidate_is_the_likeliest_of_its_texts_that_end(engine):
         assert (row.seed, row.settings.best_of) == (first.seed, 4)
 
 
+def offered(engine, *candidates):
+    """Which of two texts each candidate becomes, the first of them far likelier; a text that ends has a full stop."""
+    generation = write(engine, engine.encode(OPENING), best_of(2))
+    for texts, written in zip(generation.texts, candidates, strict=False):
+        for n, text in enumerate(written):
+            reason = "length" if text[-1:] not in (".", "") else "sentence"
+            logprobs = (-100.0 * n,) * len(texts[n].logprobs)
+            texts[n] = replace(texts[n], text=text, finish_reason=reason, logprobs=logprobs)
+    return [texts.index(row) for texts, row in zip(generation.texts, generation.rows, strict=True)][: len(candidates)]
+
+
+WIND = " A cold wind came in."
+NOTHING, CUT, ALIKE, AGAIN, GOOD = "", " Nobody knew it was he", WIND, f" {OPENING}", " Nobody answered her."
+
+
+@pytest.mark.parametrize(("likely", "better"), itertools.pairwise((NOTHING, CUT, ALIKE, AGAIN, GOOD)))
+def test_a_likelier_text_gives_way_to_one_with_a_smaller_fault(engine, likely, better):
+    assert offered(engine, (WIND, WIND), (likely, better))[1] == 1
+
+
 @pytest.mark.parametrize(
-    ("likely", "alike"),
+    ("said", "likely", "alike"),
     [
-        (" A cold wind came in.", True),
-        ("\n\nThen a cold wind came in!", True),
-        (" A cold wind shook him.", True),
-        (" A cold rain fell down.", False),
+        (WIND, f"\n\nThen{WIND.lower()[:-1]}!.", True),
+        ("a b c d e f.", "a b c 1 2 3 4.", False),  # three words of ten
+        ("a b c d e f g h.", "a b c d 1 2 3 4 5.", True),  # four of thirteen
     ],
 )
-def test_the_likeliest_gives_way_to_the_next_where_another_candidate_says_much_the_same(engine, likely, alike):
-    generation = write(engine, engine.encode(OPENING), best_of(2))
-    first, second, _ = generation.texts
-    first[:] = [replace(text, text=" A cold wind came in.") for text in first]
-    second[0] = replace(second[0], text=likely, logprobs=(0.0,) * len(second[0].logprobs))
-    second[1] = replace(second[1], text=" Nobody answered her.")
-    assert generation.rows[1] is second[alike]
-    second[1] = second[0]
-    assert generation.rows[1] is second[0]
+def test_texts_are_alike_that_have_more_than_three_tenths_of_their_words_in_common(engine, said, likely, alike):
+    other = "x y z."
+    assert offered(engine, (said, said), (likely, other), (other, other))[1] == alike
+    assert offered(engine, (said, said), (other, other), (likely, "q."))[2] == alike
+    assert offered(engine, (other, other), (said, said), (likely, "q."))[2] == alike
 
 
 def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):

@@ -121,8 +121,23 @@ def test_a_model_says_which_settings_suit_it(tiny_folders, tmp_path, monkeypatch
     assert load(str(folder)).sampler == said
     monkeypatch.setattr(memory, "SMALL", 0)
     assert load(str(folder)).sampler == said | {"best_of": 1}
-    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": {"best_of": 99}}))
-    with pytest.raises(EngineError, match="best_of must be between 1 and 16, not 99"):
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"best_of": 99}, "best_of must be between 1 and 16, not 99"),
+        ({"temperature": 0.5}, "temperature, which is drawn"),
+        ({"worst_of": 2}, "worst_of"),
+        ([3], "must be a mapping"),
+    ],
+)
+def test_settings_that_cannot_suit_a_model_are_one_sentence(tiny_folders, tmp_path, said, why):
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_folders["llama"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": said}))
+    with pytest.raises(EngineError, match=why):
         load(str(folder))
 
 
