@@ -348,20 +348,20 @@ class Generation:
         first = 0 if len(self.texts[slot]) > 1 else slot
         return all(map(_complete, self.texts[first : slot + 1]))
 
-    def _worth(self, row: Continuation, said: Sequence[Set[str]]) -> tuple[bool, bool, bool, int, float]:
+    def _worth(self, row: Continuation, said: Sequence[Set[str]]) -> tuple[bool, bool, float, int, float]:
         """What a text is ranked by, the first first.
 
-        That it says something; that it came to an end; that it does not say what a candidate before it has ``said``,
-        which it does where the share of words that both have, of those of either, is above ``_ALIKE``; how few
-        sequences of three words it has that stand in the prompt, as a story would soon go round in circles without
-        that: nothing is as likely as what was said before; and how likely it is, by the mean log-probability of its
-        tokens by the raw model, in nats.
+        That it says something; that it came to an end; how little it says what a candidate before it has ``said``: the
+        share of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
+        words it has that stand in the prompt, as a story would soon go round in circles without that: nothing is as
+        likely as what was said before; and how likely it is, by the mean log-probability of its tokens by the raw
+        model, in nats.
         """
         words = set(_words(row.text))
-        other = all(len(words & those) <= _ALIKE * len(words | those) for those in said)
+        alike = max((len(words & those) / max(1, len(words | those)) for those in said), default=0.0)
         again = len(_sequences(row.text) & self._told)
         likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
-        return bool(words), row.finish_reason != "length", other, -again, likely
+        return bool(words), row.finish_reason != "length", -max(_ALIKE, alike), -again, likely
 
     @property
     def done(self) -> bool:

@@ -160,6 +160,10 @@ def test_texts_are_alike_that_have_more_than_three_tenths_of_their_words_in_comm
     assert offered(engine, (other, other), (said, said), (likely, "q."))[2] == alike
 
 
+def test_of_texts_that_are_all_alike_the_least_alike_counts(engine):
+    assert offered(engine, ("a b c d.",) * 2, ("a b c d.", "a b c x y z."))[1] == 1
+
+
 def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):
     generation = write(engine, engine.encode(OPENING), best_of(2))
     for texts in generation.texts:
