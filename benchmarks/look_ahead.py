@@ -47,9 +47,9 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._decoder, name)
 
-    def advance(self, tokens: Any, draws: Any = None) -> Any:
+    def advance(self, tokens: Any, draws: Any = None, rows: Any = None) -> Any:
         self.tokens += len(tokens)
-        return self._decoder.advance(tokens, draws)
+        return self._decoder.advance(tokens, draws, rows)
 
 
 def engine_of(shape: str) -> Engine:

@@ -4,8 +4,10 @@
 with a ``mark`` and the ``round`` in which it was judged, from 0 on. The marks are 0 for nonsense, 1 for a fault, 2 for
 a slip, 3 for passable and 4 for good; in round 0 they were 1, 3 and 4 alone.
 
-The model learns to find a candidate likelier than one that is worth less, in comparison with how likely it was to the
-model before the run: Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290).
+The model learns to find a candidate likelier than one that is worth less: in comparison with how likely it was to the
+model before the run, which is Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290); or by the mean
+log-probability of its tokens, by which the game picks the best of several texts, which is SimPO (Meng et al., 2024,
+arXiv:2405.14734), here without its margin.
 """
 
 from __future__ import annotations
@@ -47,8 +49,10 @@ class Piece:
     better: np.ndarray  # [i, j]: how much it counts that i is better than j; 1 in all at most; (SLOTS, SLOTS)
 
 
-def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int, worn: float = 0.0) -> list[Judged]:
-    """What was judged in the first rounds, as tokens.
+def read_preferences(
+    file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int, worn: float = 0.0, since: int = 0
+) -> list[Judged]:
+    """What was judged in some rounds, as tokens.
 
     Whoever marks candidates one by one does not see that they say the same after every prompt. A model that learns
     from the marks alone comes to do that. So a candidate is worth its mark less what its most worn phrase costs.
@@ -58,13 +62,14 @@ def read_preferences(file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int
     Args:
         file: prompts and candidates, a line of JSON each, compressed.
         tokenizer: of the model that is to learn.
-        rounds: how many of them.
+        rounds: the first of which nothing is read.
         worn: what a phrase costs, in marks, times the share of a round's prompts after which it was written;
             ``CLEAR`` at most.
+        since: the first of which something is.
     """
     entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
     for entry in entries:
-        entry["candidates"] = [candidate for candidate in entry["candidates"] if candidate["round"] < rounds]
+        entry["candidates"] = [candidate for candidate in entry["candidates"] if since <= candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
     encoded, frequent = iter(tokenizer(texts)["input_ids"]), _frequent(entries)
     judged = []
@@ -200,14 +205,19 @@ def log_probabilities(logits: torch.Tensor, rows: torch.Tensor, slot: torch.Tens
     return each.new_zeros(SLOTS + 1).index_add(0, slot.flatten(), each)[:-1]
 
 
-def preference_loss(ours: torch.Tensor, before: torch.Tensor, better: torch.Tensor, beta: float) -> torch.Tensor:
-    """Direct Preference Optimization over all pairs of a piece: a scalar, ln 2 times their weights at the start.
+def lengths(slot: torch.Tensor) -> torch.Tensor:
+    """How many tokens each candidate of a piece has, at least 1; shape (SLOTS,)."""
+    each = torch.ones_like(slot.flatten())
+    return each.new_zeros(SLOTS + 1).index_add(0, slot.flatten(), each)[:-1].clamp(min=1)
+
+
+def preference_loss(liked: torch.Tensor, better: torch.Tensor) -> torch.Tensor:
+    """How badly liking predicts what is better, over all pairs of a piece (Bradley and Terry, 1952): a scalar.
+
+    It is ln 2 times the pairs' weights where all are liked as much.
 
     Args:
-        ours: log-probabilities of the candidates, (SLOTS,), in nats.
-        before: the same from the model that they are compared with.
+        liked: how much the model likes each candidate, (SLOTS,).
         better: ``Piece.better``.
-        beta: how dear a nat of difference from that model is.
     """
-    gained = beta * (ours - before)
-    return (better * F.softplus(gained[None, :] - gained[:, None])).sum()
+    return (better * F.softplus(liked[None, :] - liked[:, None])).sum()

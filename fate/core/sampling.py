@@ -18,7 +18,7 @@ class SamplerSettings:
     The chain is temperature → Muse → top_k → typical_p (Meister et al., 2022, arXiv:2202.00666);
     ``typical_p`` of 1 leaves the last step out. A candidate is at most ``max_new_tokens`` long and
     ends earlier where a sentence ends once it has ``min_new_tokens``. It is written ``best_of`` times, and
-    the best text is the one that counts, see ``Generation``.
+    the best text is the one that counts, see ``engine.picking``.
 
     Raises ValueError, quoting the value, where a field is out of its range.
     """
@@ -57,7 +57,7 @@ class SamplerSettings:
                 1 <= self.min_new_tokens <= self.max_new_tokens,
                 "at least 1 and at most max_new_tokens",
             ),
-            "best_of": (self.best_of, 1 <= self.best_of <= 16, "between 1 and 16"),
+            "best_of": (self.best_of, 1 <= self.best_of <= 64, "between 1 and 64"),
         }
         for name, (value, good, rule) in check.items():
             if not good:

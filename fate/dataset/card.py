@@ -63,9 +63,10 @@ Settings were drawn anew for every candidate by the policies {policies}; `log_de
 draw by itself, for importance weights. Drawn were {ranges}. A candidate is written in the chain temperature, Muse
 (the `muse_top_k` most probable tokens are damped), top_k, typical_p, softmax, and one uniform number a token through
 the inverse distribution function. Where `best_of` is above 1 it is the likeliest of so many texts, by the mean raw
-log-probability of their tokens, among those that end with a sentence, differ from earlier candidates and repeat
-least of the prompt; `warped_logprobs` do not know of the others. One that came out word for word as another of its
-choice was written again, from another seed. The texts that were turned down are not here.
+log-probability of their tokens (the longest where several have -0.6 nats or more), among those that end with a
+sentence, differ from earlier candidates and repeat least of the prompt; `warped_logprobs` do not know of the others.
+One that came out word for word as another of its choice was written again, from another seed. The texts that were
+turned down are not here.
 
 ## Known biases
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from types import MappingProxyType
@@ -16,12 +15,12 @@ from fate.core.choice import Continuation, FinishReason, ModelInfo
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence, prompt_window
 from fate.engine.native import NativeDraws
+from fate.engine.picking import Picker
 from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper
 
 _HALF = "\ufffd"  # what an unfinished UTF-8 character decodes to
-_ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 
 
 class Decoder(Protocol):
@@ -57,14 +56,17 @@ class Decoder(Protocol):
     def restore(self, before: Any) -> None:
         """Stand again as it was saved; the next ``begin`` may know what was read since then."""
 
-    def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
-        """Scores (rows, vocabulary) after one more token in each row.
+    def advance(
+        self, tokens: Sequence[int], draws: NativeDraws | None = None, rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """Scores (rows, vocabulary) after one more token in each row, or in each of these ``rows``.
 
-        From them it may draw at once, by what stands ready for that, so that ``draws.drawn`` is there.
+        Rows that were left out once are finished: they stay as they are, and no other depends on them. From the
+        scores it may draw at once, by what stands ready for that, so that ``draws.drawn`` is there.
         """
 
-    def keep(self, rows: slice, tokens: int | None = None) -> None:
-        """Go on with some of the rows only, as if only so many tokens had been written in each."""
+    def keep(self, rows: slice) -> None:
+        """Go on with some of the rows only."""
 
     def forget(self) -> None:
         """Let go of all that was read."""
@@ -103,7 +105,7 @@ class Engine:
         self.writing: Batch | None = None  # whose rows the decoder stands in
         self.begun = 0  # how often it has begun, other than ahead
         self._before: Any = None  # how the decoder stood before it began ahead
-        self._taken: tuple[slice, int] | None = None  # see ``take``; the rest is let go when there is time
+        self._taken: slice | None = None  # see ``take``; the rest is let go when there is time
 
     @property
     def several(self) -> bool:
@@ -150,7 +152,7 @@ class Engine:
         """
         self.writing = None
         if self._taken is not None:
-            self.decoder.keep(*self._taken)
+            self.decoder.keep(self._taken)
         elif self._before is not None:
             self.decoder.restore(self._before)
         self._taken = self._before = None
@@ -165,9 +167,9 @@ class Engine:
         self.writing = self._before = self._taken = None
         self.decoder.forget()
 
-    def take(self, rows: slice | None, tokens: int) -> None:
-        """What was begun ahead is what was begun; of several rows some, and of each so many tokens."""
-        self._before, self._taken = None, None if rows is None else (rows, tokens)
+    def take(self, rows: slice | None) -> None:
+        """What was begun ahead is what was begun; of several rows some."""
+        self._before, self._taken = None, rows
         self.begun += 1
 
     def generate(
@@ -207,7 +209,7 @@ class Engine:
 
 
 class Batch:
-    """Rows after one or several prompts, all of the same length, written a token at a time."""
+    """Rows after one or several prompts, written a token at a time, all of them until they are finished."""
 
     def __init__(
         self,
@@ -227,19 +229,23 @@ class Batch:
         self._rows_each = len(self.generations[0].streams)
         if any(len(generation.streams) != self._rows_each for generation in self.generations):
             raise ValueError("every prompt needs as many texts as the others")
-        self._warper = self._warper_of(self.generations)
+        self._unfinished: list[int] = []  # the rows that the warper is for
         room = max(s.max_new_tokens for each in settings for s in each)
         scores, cached = engine.begin(prompts, self._rows_each, room, stem, stop)
         engine.writing = self
         for generation, tokens in zip(self.generations, cached, strict=True):
             generation.cached_tokens = tokens
         self._scores = scores.repeat_interleave(self._rows_each, 0)
-        self._tokens: list[int] = []  # the last of each row, which the model has not read
-        self._written = 0  # tokens in each row
+        self._unread: dict[int, int] = {}  # the last token of each row; none before the first step
+        self._written = 0  # tokens in each unfinished row
 
-    def _warper_of(self, generations: Sequence[Generation]) -> Warper:
-        settings = [row.settings for generation in generations for texts in generation.texts for row in texts]
-        return Warper(settings, compiled=self._engine.decoder.device.type == "cpu")
+    def _leave_finished(self) -> None:
+        """Go on with the rows that are unfinished."""
+        rows = [row for generation in self.generations for texts in generation.texts for row in texts]
+        now = [i for i, row in enumerate(rows) if not row.finish_reason]
+        if now != self._unfinished:
+            compiled = self._engine.decoder.device.type == "cpu"
+            self._unfinished, self._warper = now, Warper([rows[i].settings for i in now], compiled=compiled)
 
     @property
     def done(self) -> bool:
@@ -247,25 +253,33 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Write one more token in every row. Raises RuntimeError once the engine has begun with something else."""
+        """Write one more token in every unfinished row.
+
+        Raises RuntimeError once the engine has begun with something else.
+        """
         if self.done:
             return
         if self._engine.writing is not self:
             raise RuntimeError("the engine has begun with something else")
         self._engine.writing = None  # where something fails from here on, this cannot go on
-        uniforms = [stream.random() for generation in self.generations for stream in generation.streams]
+        self._leave_finished()
+        streams = [stream for generation in self.generations for stream in generation.streams]
+        uniforms = [streams[row].random() for row in self._unfinished]
         drawn = None
-        if self._tokens:
+        if self._unread:
             draws = self._warper.at(self._written, uniforms)
-            self._scores = self._engine.decoder.advance(self._tokens, draws)
+            tokens = [self._unread[row] for row in self._unfinished]
+            self._scores = self._engine.decoder.advance(tokens, draws, self._unfinished)
             drawn = draws.drawn if draws is not None else None
+        else:
+            self._scores = self._scores[self._unfinished]
         if drawn is None:
             drawn = self._warper.draw(self._scores, self._possible(), self._written, uniforms)
-        self._tokens = [token for token, _, _ in drawn]
         self._written += 1
-        for i, generation in enumerate(self.generations):
-            rows = slice(i * self._rows_each, (i + 1) * self._rows_each)
-            generation.extend(drawn[rows], uniforms[rows])
+        both = zip(uniforms, drawn, strict=True)
+        for generation in self.generations:  # each takes what is its own, in the order of the rows
+            generation.extend(both)
+        self._unread = {row: token for row, (token, _, _) in zip(self._unfinished, drawn, strict=True)}
         self._engine.writing = self
 
     def _possible(self) -> torch.Tensor:
@@ -285,9 +299,10 @@ class Batch:
         if rows is None:
             return
         self._engine.decoder.keep(rows)
-        self._scores, self._tokens = self._scores[rows], self._tokens[rows]
-        self._warper = self._warper_of([generation])
-        self.generations = [generation]
+        if not self._unread:
+            self._scores = self._scores[rows]
+        self._unread = {row - rows.start: token for row, token in self._unread.items() if rows.start <= row < rows.stop}
+        self.generations, self._unfinished = [generation], []  # the rows are others now
 
     def rows_of(self, generation: Generation) -> slice | None:
         """The decoder's rows that are one generation's; None where it has no others, or none of these any more."""
@@ -318,7 +333,7 @@ class Generation:
         self._began = began
         before = engine.decode(prompt_ids)
         self._paragraph = before.rpartition("\n")[2]
-        self._told = _sequences(before)
+        self._picker = Picker(before)
         self._text_after = TextAfter(engine.tokenizer, prompt_ids)
         self.streams = [
             Random(f"{seed} {n}" if n else seed)
@@ -337,8 +352,7 @@ class Generation:
             if len(texts) == 1:
                 rows += texts
             elif self._known(slot):
-                said = [set(_words(row.text)) for row in rows]
-                rows.append(max(texts, key=lambda row: self._worth(row, said)))
+                rows.append(self._picker.pick(texts, [row.text for row in rows]))
             else:
                 rows.append(replace(texts[0], finish_reason=None))
         return rows
@@ -347,21 +361,6 @@ class Generation:
         """Whether all texts of a candidate are written; and of those before it, which the best of several is unlike."""
         first = 0 if len(self.texts[slot]) > 1 else slot
         return all(map(_complete, self.texts[first : slot + 1]))
-
-    def _worth(self, row: Continuation, said: Sequence[Set[str]]) -> tuple[bool, bool, float, int, float]:
-        """What a text is ranked by, the first first.
-
-        That it says something; that it came to an end; how little it says what a candidate before it has ``said``: the
-        share of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
-        words it has that stand in the prompt, as a story would soon go round in circles without that: nothing is as
-        likely as what was said before; and how likely it is, by the mean log-probability of its tokens by the raw
-        model, in nats.
-        """
-        words = set(_words(row.text))
-        alike = max((len(words & those) / max(1, len(words | those)) for those in said), default=0.0)
-        again = len(_sequences(row.text) & self._told)
-        likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
-        return bool(words), row.finish_reason != "length", -max(_ALIKE, alike), -again, likely
 
     @property
     def done(self) -> bool:
@@ -376,7 +375,7 @@ class Generation:
         """Go on with what was begun ahead; what was begun beside it is let go."""
         if not self.done:
             self._batch.keep(self)
-        self._engine.take(self._batch.rows_of(self), max(len(row.output_ids) for texts in self.texts for row in texts))
+        self._engine.take(self._batch.rows_of(self))
 
     def step(self) -> None:
         """Write one more token in every unfinished text; those of other prompts beside it are let go."""
@@ -384,16 +383,10 @@ class Generation:
             self._batch.keep(self)
             self._batch.step()
 
-    def extend(self, drawn: Sequence[tuple[int, float, float]], uniforms: Sequence[float]) -> None:
-        """Take in what was drawn in each row: a token and its two log-probabilities, with what it was drawn by."""
-        # A finished row goes on in the batch, unseen: its neighbours' arithmetic must not depend on it.
-        both = zip(uniforms, drawn, strict=True)
+    def extend(self, drawn: Iterator[tuple[float, tuple[int, float, float]]]) -> None:
+        """Take in what was drawn in each unfinished row: its uniform; the token and its two log-probabilities."""
         self.texts = [
-            [
-                row if row.finish_reason else self._extended(row, uniform, *values)
-                for row, (uniform, values) in zip(texts, both, strict=False)
-            ]
-            for texts in self.texts
+            [row if row.finish_reason else self._extended(row, *next(drawn)) for row in texts] for texts in self.texts
         ]
 
     def cancel(self) -> None:
@@ -403,7 +396,8 @@ class Generation:
             for slot, texts in enumerate(self.texts)
         ]
 
-    def _extended(self, row: Continuation, uniform: float, token: int, raw: float, warped: float) -> Continuation:
+    def _extended(self, row: Continuation, uniform: float, drawn: tuple[int, float, float]) -> Continuation:
+        token, raw, warped = drawn
         before = row
         row = replace(
             row,
@@ -442,13 +436,3 @@ class Generation:
 
 def _complete(texts: Sequence[Continuation]) -> bool:
     return all(row.finish_reason for row in texts)
-
-
-def _sequences(text: str) -> set[tuple[str, ...]]:
-    """The sequences of three words in a text."""
-    words = _words(text)
-    return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w']+", text.lower())

@@ -89,12 +89,7 @@ class LeanDecoder:
         passages, cached = self._settle(prompts, stem, tails, stop)
         self._tails = self._new_tails(prompts, stem, passages, room)
         scores = self.advance([prompt[-1] for prompt in prompts])
-        tails = self._tails
-        tails.kv = tails.kv.repeat_interleave(rows, 3)
-        tails.bias = tails.bias.repeat_interleave(rows, 1)
-        tails.passages = [passage for passage in tails.passages for _ in range(rows)]
-        tails.written = [list(written) for written in tails.written for _ in range(rows)]
-        tails.attention = None
+        self._tails = self._some(self._tails, [i for i in range(len(prompts)) for _ in range(rows)])
         return scores, cached
 
     @torch.inference_mode()
@@ -114,35 +109,38 @@ class LeanDecoder:
         self._trunk[:, :, :, length - before.rest.shape[3] : length] = before.rest
 
     @torch.inference_mode()
-    def keep(self, rows: slice, tokens: int | None = None) -> None:
+    def keep(self, rows: slice) -> None:
         tails = self._tails
         assert tails is not None, "nothing has begun"
-        kv, bias = tails.kv[:, :, :, rows].contiguous(), tails.bias[:, rows].contiguous()
-        written = [each[:tokens] for each in tails.written[rows]]
-        self._tails = Tails(kv, bias, tails.passages[rows], written, tails.start)
+        self._tails = self._some(tails, range(len(tails.passages))[rows])
 
     @torch.inference_mode()
-    def advance(self, tokens: Sequence[int], draws: NativeDraws | None = None) -> torch.Tensor:
+    def advance(
+        self, tokens: Sequence[int], draws: NativeDraws | None = None, rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
         tails = self._tails
         assert tails is not None, "nothing has begun"
         self._tails = None
-        places = [
-            len(self._trunk_ids) + len(passage) + len(written)
-            for passage, written in zip(tails.passages, tails.written, strict=True)
-        ]
-        slot = tails.start + len(tails.written[0])
+        rows = range(len(tails.passages)) if rows is None else rows
+        slot = tails.start + len(tails.written[rows[0]])
+        assert all(tails.start + len(tails.written[row]) == slot for row in rows), "a row was left out"
         if self._native is not None:
-            first = [tails.start - len(passage) for passage in tails.passages]
+            first = [tails.start - len(tails.passages[row]) for row in rows]
+            places = [len(self._trunk_ids) + slot - begin for begin in first]
             x, length = self._embedded(tokens, places), len(self._trunk_ids)
-            scores = self._native(x, places, self._trunk, length, tails.kv, first, slot, draws)
-        else:
-            scores = self._advance(tokens, places, tails, slot)
-        for written, token in zip(tails.written, tokens, strict=True):
-            written.append(token)
+            scores = self._native(x, places, self._trunk, length, tails.kv, rows, first, slot, draws)
+        else:  # the others go on unseen, as the arithmetic of a row can depend on how many there are
+            every = [0] * len(tails.passages)
+            for row, token in zip(rows, tokens, strict=True):
+                every[row] = token
+            scores = self._advance(every, tails, slot)[list(rows)]
+        for row, token in zip(rows, tokens, strict=True):
+            tails.written[row].append(token)
         self._tails = tails
         return scores.float()
 
-    def _advance(self, tokens: Sequence[int], places: Sequence[int], tails: Tails, slot: int) -> torch.Tensor:
+    def _advance(self, tokens: Sequence[int], tails: Tails, slot: int) -> torch.Tensor:
+        places = [len(self._trunk_ids) + len(passage) + slot - tails.start for passage in tails.passages]
         tails.bias[:, :, slot] = self._positions.bias(torch.tensor(places, device=self.device))
         if tails.attention is None or slot >= tails.attention.end:
             trunk = self._trunk[:, :, :, : len(self._trunk_ids)]
@@ -208,7 +206,8 @@ class LeanDecoder:
         self, prompts: Sequence[tuple[int, ...]], stem: int, passages: list[torch.Tensor], room: int
     ) -> Tails:
         new = rounded(room)
-        start = max(new, *(rounded(passage.shape[3]) for passage in passages))
+        # What is not compiled comes out the same to the last bit only where tails are as long.
+        start = max(new if self._native is None else 0, *(rounded(passage.shape[3]) for passage in passages))
         layers, two, kv_heads, _, dim = self._trunk.shape
         kv = self._trunk.new_zeros((layers, two, kv_heads, len(prompts), start + new, dim))
         heads = self._decoder.heads if self._positions.slopes is not None else 1
@@ -220,6 +219,17 @@ class LeanDecoder:
             bias[:, row, start - length : start] = self._positions.bias(places)
         ids = [list(prompt[stem:-1]) for prompt in prompts]
         return Tails(kv, bias, ids, [[] for _ in prompts], start)
+
+    def _some(self, tails: Tails, rows: Sequence[int]) -> Tails:
+        """These rows, each as often as it is named. Of keys and values only those that there are are copied."""
+        shape = (*tails.kv.shape[:3], len(rows), *tails.kv.shape[4:])
+        # What is not compiled reads empty slots, too, times nothing: they must hold numbers.
+        kv = tails.kv.new_zeros(shape) if self._native is None else tails.kv.new_empty(shape)
+        longest, written = max(map(len, tails.passages)), max(map(len, tails.written))
+        used = slice(tails.start - longest, tails.start + written)
+        kv[..., used, :] = tails.kv[..., used, :][:, :, :, list(rows)]
+        passages, written_by = [tails.passages[row] for row in rows], [list(tails.written[row]) for row in rows]
+        return Tails(kv, tails.bias[:, list(rows)], passages, written_by, tails.start)
 
     def _read(self, ids: Sequence[int], stop: Callable[[], bool] | None, ahead: _ReadAhead | None = None) -> None:
         """Read tokens of one text to the end of the trunk, a part at a time, but for what was read ``ahead``."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from importlib.metadata import version
@@ -42,6 +42,7 @@ from fate.engine.spelling import decode, text_after
 from fate.engine.tokenizing import read_tokenizer
 
 LEAST_CONTEXT = 128
+_UNCOMPILED = 12  # at most, where nothing is compiled for the processor: they take three times as long there
 _BEST_OF = 6  # texts of a candidate, by a model so small that they are written in the blink of an eye
 
 
@@ -109,7 +110,8 @@ def load(
     runs_in = executed(precision, size, on, lean=described is not None)
     if precision not in ("auto", runs_in):
         progress(f"not in {precision}: this model is held in {runs_in} here")
-    _check_memory(name, size, runs_in, on, context, described is not None, progress)
+    sampler = _sampler(facts, size, on, lean=described is not None)
+    _check_memory(name, size, runs_in, on, context, described is not None, sampler, progress)
     progress("reading the weights")
     try:
         decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)
@@ -132,9 +134,19 @@ def load(
     progress("taking fingerprints")
     whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
     info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
-    several = isinstance(decoder, LeanDecoder) and size.parameters <= memory.SMALL
-    sampler = {"best_of": _BEST_OF, **facts.sampler} if several else {**facts.sampler, "best_of": 1}
+    if not isinstance(decoder, LeanDecoder):
+        sampler["best_of"] = 1
     return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, sampler)
+
+
+def _sampler(facts: _Facts, size: memory.Size, device: torch.device, lean: bool) -> dict[str, Any]:
+    """The fields of SamplerSettings that suit a model: those that it names, and as many texts as are soon written."""
+    texts = facts.sampler.get("best_of", _BEST_OF)
+    if not lean or size.parameters > memory.SMALL:
+        texts = 1
+    elif device.type == "cpu" and native.library() is None:
+        texts = min(texts, _UNCOMPILED)
+    return {**facts.sampler, "best_of": texts}
 
 
 def _described(folder: Path) -> families.Decoder | None:
@@ -322,11 +334,15 @@ def _check_memory(
     device: torch.device,
     context: int,
     lean: bool,
+    sampler: Mapping[str, Any],
     progress: Callable[[str], object],
 ) -> None:
     """Say what a model needs, and raise EngineError where that is more than is free."""
     rows = memory.ROWS if lean else memory.ROWS + 1  # transformers' forward keeps the story beside them
-    needed = memory.needed(size, precision, context, rows)
+    # Nine candidates are written ahead; each text keeps itself and the passage before it.
+    usual = SamplerSettings(**sampler)
+    texts = 9 * usual.best_of * 2 * usual.max_new_tokens if usual.best_of > 1 else 0
+    needed = memory.needed(size, precision, context, rows, texts)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory.free()
     progress(f"the model needs {memory.gigabytes(needed)} of memory, {memory.gigabytes(free)} free")
     if needed <= free:
@@ -334,7 +350,7 @@ def _check_memory(
     smaller = [
         f"--precision {other} needs {memory.gigabytes(less)}"
         for other in memory.BYTES
-        if (less := memory.needed(size, other, context, rows)) <= free and _executes(other, size, device, lean)
+        if (less := memory.needed(size, other, context, rows, texts)) <= free and _executes(other, size, device, lean)
     ]
     way_out = "; ".join(smaller) or "close other programs, or choose a smaller model (`fate models` names some)"
     raise EngineError(

@@ -75,13 +75,14 @@ def per_token(config: Mapping[str, Any]) -> int:
     return 2 * first("num_hidden_layers", "n_layer", "num_layers") * (first("num_key_value_heads") or heads) * head_dim
 
 
-def needed(size: Size, precision: str, context: int, rows: int = ROWS) -> int:
+def needed(size: Size, precision: str, context: int, rows: int = ROWS, texts: int = 0) -> int:
     """Bytes of memory that a model takes at most, while it is loaded and while it writes.
 
     Args:
         precision: of the weights, a key of BYTES; keys and values take 4 bytes a number, or 2 with bfloat16.
         context: the most tokens of a row.
         rows: how many are written at once.
+        texts: tokens of the texts of which candidates are the best, all together.
 
     While weights are loaded, kernels take part of the largest tensor at a time and need some copies of it; that room
     is free again when keys and values come. Files that are mapped while they are read are not counted: they give way.
@@ -90,7 +91,7 @@ def needed(size: Size, precision: str, context: int, rows: int = ROWS) -> int:
     million parameters 2.54 GB in float32 (this says 3.61), 2.12 GB in float16 (2.49), 1.09 GB in int8 (1.46); with 135
     million 0.78 GB (1.29), 0.51 GB (1.02) and 0.37 GB (0.58). FBGEMM's products take more: 1.23 GB of those 1.29.
     """
-    kept = size.per_token * context * rows * (2 if precision == "bfloat16" else 4)
+    kept = size.per_token * (context * rows + texts) * (2 if precision == "bfloat16" else 4)
     packing = _PACKING[precision] * min(size.largest, _PART)
     return size.parameters * BYTES[precision] + max(kept, packing) + _FIXED
 

@@ -86,12 +86,14 @@ typedef struct {
 
 typedef struct {
     int64_t rows, length;     /* tokens in the trunk */
+    int64_t tails_rows;       /* as many or more: some may be complete */
     int64_t slots, slot;      /* of each tail; where the new token lies */
+    const int64_t *tail_of;   /* which of the tails is a row's */
     const int64_t *first;     /* the first slot of each row that is in use */
     const int64_t *places;    /* of the new tokens in their texts */
     const float *embedded;    /* (rows, hidden) */
     const void *trunk;        /* (layers, 2, kv_heads, context, head_dim) */
-    void *tails;              /* (layers, 2, kv_heads, rows, slots, head_dim) */
+    void *tails;              /* (layers, 2, kv_heads, tails_rows, slots, head_dim) */
     float *scores;            /* (rows, vocabulary) */
     Draw *draws;              /* of each row what is drawn from its scores, or null */
 } Pass;
@@ -805,10 +807,10 @@ static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head
     /* Where the keys begin in the trunk and in a row's tail, and how far behind them the values. */
     const int64_t head = layer * 2 * m->kv_heads + kv_head;
     const int64_t trunk = head * m->context * dim, values = m->kv_heads * m->context * dim;
-    const int64_t tails = head * p->rows * p->slots * dim, tail_values = m->kv_heads * p->rows * p->slots * dim;
+    const int64_t of_head = p->tails_rows * p->slots * dim, tails = head * of_head, tail_values = m->kv_heads * of_head;
     Asked asked[rows * each];
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t new = tails + ((row + r) * p->slots + p->slot) * dim;
+        const int64_t new = tails + (p->tail_of[row + r] * p->slots + p->slot) * dim;
         float *of_row = qkv + (row + r) * width;
         float *key = of_row + (m->heads + kv_head) * dim, *value = key + m->kv_heads * dim;
         if (m->turning) turn(m, p->places[row + r], key);
@@ -826,7 +828,7 @@ static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head
     ask(asked, rows * each, p->trunk, trunk, p->length, dim, 0, m->half);
     for (int64_t r = 0; r < rows; r++) {
         const int64_t first = p->first[row + r], own = p->slot + 1 - first;
-        const int64_t at = tails + ((row + r) * p->slots + first) * dim;
+        const int64_t at = tails + (p->tail_of[row + r] * p->slots + first) * dim;
         ask(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
         for (int64_t q = 0; q < each; q++) {
             const float slope = m->slopes ? m->slopes[kv_head * each + q] : 0;
@@ -836,7 +838,7 @@ static void attend(const Model *m, const Pass *p, int64_t layer, int64_t kv_head
     answer(asked, rows * each, p->trunk, trunk + values, p->length, dim, 0, m->half);
     for (int64_t r = 0; r < rows; r++) {
         const int64_t first = p->first[row + r], own = p->slot + 1 - first;
-        const int64_t at = tails + tail_values + ((row + r) * p->slots + first) * dim;
+        const int64_t at = tails + tail_values + (p->tail_of[row + r] * p->slots + first) * dim;
         answer(asked + r * each, each, p->tails, at, own, dim, p->length, m->half);
     }
     for (int64_t i = 0; i < rows * each; i++)

@@ -135,8 +135,8 @@ class _Model(ctypes.Structure):
 
 class _Pass(ctypes.Structure):
     _fields_ = [
-        *((name, c_int64) for name in ("rows", "length", "slots", "slot")),
-        *((name, c_void_p) for name in ("first", "places", "embedded", "trunk", "tails", "scores", "draws")),
+        *((name, c_int64) for name in ("rows", "length", "tails_rows", "slots", "slot")),
+        *((name, c_void_p) for name in ("tail_of", "first", "places", "embedded", "trunk", "tails", "scores", "draws")),
     ]
 
 
@@ -326,6 +326,7 @@ class NativePass:
         trunk: torch.Tensor,
         length: int,
         tails: torch.Tensor,
+        tail_of: Sequence[int],
         first: Sequence[int],
         slot: int,
         draws: NativeDraws | None = None,
@@ -336,21 +337,25 @@ class NativePass:
             embedded: (rows, hidden).
             places: of the new tokens in their texts.
             trunk: (layers, 2, kv_heads, context, head_dim), of which ``length`` tokens are in use.
-            tails: (layers, 2, kv_heads, rows, slots, head_dim), of which each row uses ``first`` to ``slot``.
+            tails: (layers, 2, kv_heads, as many rows or more, slots, head_dim).
+            tail_of: which of them is a row's, a different one for each; it uses the slots from ``first`` to ``slot``.
             draws: what stands ready to draw from the scores of each row.
         """
-        slots = tails.shape[4]
+        tails_rows, slots = tails.shape[3:5]
         if max(length, *places) >= self._model.context or slot >= slots:
             raise IndexError(f"no room for a token at {max(places)} of {self._model.context}, slot {slot} of {slots}")
+        if not 0 <= min(tail_of) <= max(tail_of) < tails_rows:
+            raise IndexError(f"no tails {min(tail_of)} to {max(tail_of)} among {tails_rows}")
         rows = len(places)
         embedded = embedded.contiguous()
         scores = embedded.new_empty((rows, self._model.vocabulary))
-        integers = (c_int64 * (2 * rows))(*first, *places)
+        integers = (c_int64 * (3 * rows))(*tail_of, *first, *places)
         at = ctypes.addressof(integers)
         if draws is not None and len(draws) != rows:
             raise IndexError(f"{len(draws)} draws from {rows} rows")
-        pointers = (at, at + 8 * rows, *map(_at, (embedded, trunk, tails, scores)), draws.address if draws else None)
-        this = _Pass(rows, length, slots, slot, *pointers)
+        tensors = map(_at, (embedded, trunk, tails, scores))
+        pointers = (at, at + 8 * rows, at + 16 * rows, *tensors, draws.address if draws else None)
+        this = _Pass(rows, length, tails_rows, slots, slot, *pointers)
         failed = self._library.fate_advance(self._model, this, torch.get_num_threads())
         if failed == _NO_MEMORY:
             raise MemoryError("no memory is left for a pass")

@@ -97,11 +97,15 @@ class TransformersDecoder:
         pass
 
     @torch.inference_mode()
-    def advance(self, tokens: Sequence[int], draws: object = None) -> torch.Tensor:
-        return self._forward(self._cache, [[token] for token in tokens])
+    def advance(self, tokens: Sequence[int], draws: object = None, rows: Sequence[int] | None = None) -> torch.Tensor:
+        rows = range(self._rows) if rows is None else rows
+        every = [[0]] * self._rows  # the others go on unseen: the arithmetic of a row can depend on how many there are
+        for row, token in zip(rows, tokens, strict=True):
+            every[row] = [token]
+        return self._forward(self._cache, every)[list(rows)]
 
     @torch.inference_mode()
-    def keep(self, rows: slice, tokens: int | None = None) -> None:
+    def keep(self, rows: slice) -> None:
         kept = torch.arange(self._rows, device=self.device)[rows]
         self._cache.reorder_cache(kept)
         self._rows = len(kept)

@@ -44,7 +44,7 @@ def ranges(draw):
         ("max_new_tokens", 0),
         ("max_new_tokens", 56.5),
         ("best_of", 0),
-        ("best_of", 17),
+        ("best_of", 65),
         ("top_k", True),
         ("temperature", "hot"),
     ],

@@ -127,17 +127,26 @@ def test_a_candidate_is_as_likely_in_a_packed_row_as_alone(preferences, train, m
         torch.testing.assert_close(packed[number], likely(model, prompt, ids), rtol=0, atol=1e-4)
 
 
+def test_a_candidate_is_as_long_as_the_tokens_that_are_predicted_of_it(preferences):
+    groups = [([1, 2, 3], [([4, 5], 0), ([6], 1), ([7, 8, 9], 2)]), ([9], [([1, 2], 3), ([2, 1, 0], 4)])]
+    piece = next(preferences.pieces(judged(preferences, groups), 3, 24, seed=0))
+    lengths = preferences.lengths(torch.from_numpy(piece.slot)).tolist()
+    found = placed(preferences, piece)
+    assert [lengths[number] for number in found] == [len(ids) for _, ids in found.values()]
+    assert set(lengths[len(found) :]) == {1}
+
+
 def test_the_loss_is_that_of_the_pairs(preferences):
-    ours, before = torch.randn(2, preferences.SLOTS).unbind()
+    liked = torch.randn(preferences.SLOTS)
     better = torch.zeros(preferences.SLOTS, preferences.SLOTS)
     better[3, 5], better[5, 7] = 0.75, 0.25
 
     def pair(i, j):
-        return math.log1p(math.exp(-0.1 * (ours[i] - before[i] - ours[j] + before[j]).item()))
+        return math.log1p(math.exp((liked[j] - liked[i]).item()))
 
     expected = 0.75 * pair(3, 5) + 0.25 * pair(5, 7)
-    assert preferences.preference_loss(ours, before, better, 0.1).item() == pytest.approx(expected, rel=1e-5)
-    assert preferences.preference_loss(ours, ours, better, 0.1).item() == pytest.approx(math.log(2), rel=1e-5)
+    assert preferences.preference_loss(liked, better).item() == pytest.approx(expected, rel=1e-5)
+    assert preferences.preference_loss(0 * liked, better).item() == pytest.approx(math.log(2), rel=1e-5)
 
 
 @pytest.fixture
@@ -191,6 +200,21 @@ def test_the_model_comes_to_prefer_what_was_found_better_than_the_model_before_i
     assert losses[0] == pytest.approx(math.log(2), abs=1e-3)  # when it is the model before
     assert losses[-1] < 0.5 * losses[0]
     assert all(later > before + 1 for later, before in zip(margins(model, groups), first, strict=True))
+
+
+def test_the_model_comes_to_prefer_what_was_found_better_by_the_mean_of_its_tokens(preferences, model, trained):
+    groups = judged(preferences, [([1], [([2, 3, 2, 3], 4), ([4], 1)]), ([6], [([4], 3), ([2, 3], 0)])])
+
+    def mean_margins():
+        means = [[(likely(model, g.prompt, ids) / len(ids)).item() for ids, _ in g.candidates] for g in groups]
+        return [better - worse for better, worse in means]
+
+    first = mean_margins()
+    losses = trained(model, groups, beta_mean=2.0)
+    expected = sum(math.log1p(math.exp(-2 * margin)) for margin in first) / 2
+    assert losses[0] == pytest.approx(expected, abs=2e-2)
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(later > before + 0.5 for later, before in zip(mean_margins(), first, strict=True))
 
 
 def test_what_was_judged_is_learnt_beside_what_a_teacher_predicts(preferences, model, trained):
@@ -267,6 +291,7 @@ def test_a_candidate_is_worth_its_mark_less_its_most_worn_phrase(preferences, tm
     assert worth(rounds=2, worn=1.0) == [pytest.approx(each) for each in expected]
     assert worth(rounds=2, worn=100.0)[0] == [3 - preferences.CLEAR, 2 - preferences.CLEAR]
     assert worth(rounds=1, worn=1.0)[3:] == [[0], []]  # what was judged later is neither there nor counted
+    assert worth(rounds=2, since=1) == [[], [], [2], [2], [2, 1]]
 
 
 def test_what_comes_with_fate_is_enough_to_compare(preferences, train):

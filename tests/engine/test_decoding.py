@@ -1,4 +1,3 @@
-import itertools
 from dataclasses import replace
 from random import Random
 
@@ -23,10 +22,6 @@ def write(engine, prompt, drawn=DRAWN, seeds=SEEDS):
     return generation
 
 
-def forget(engine):
-    engine.decoder.forget()
-
-
 @pytest.fixture(params=FAMILIES)
 def family(request):
     return request.param
@@ -34,7 +29,7 @@ def family(request):
 
 @pytest.fixture
 def engine(family, engines):
-    forget(engines[family])
+    engines[family].forget()
     return engines[family]
 
 
@@ -69,7 +64,7 @@ def test_what_was_read_before_is_not_read_again_and_changes_nothing(engine):
     second = write(engine, longer)
     assert first.cached_tokens == 0
     assert second.cached_tokens >= len(longer) - 2  # the last token of a row has not been read yet
-    forget(engine)
+    engine.forget()
     assert [r.output_ids for r in write(engine, longer).rows] == [r.output_ids for r in second.rows]
 
 
@@ -87,7 +82,7 @@ def test_an_unrelated_prompt_starts_afresh(engine):
     other = engine.encode('"Home," said the hare.')
     generation = write(engine, other)
     assert generation.cached_tokens <= 1  # at most the model's start token
-    forget(engine)
+    engine.forget()
     assert [r.output_ids for r in write(engine, other).rows] == [r.output_ids for r in generation.rows]
 
 
@@ -95,7 +90,7 @@ def test_a_row_does_not_depend_on_its_neighbours_settings(engine):
     prompt = engine.encode(OPENING)
     rows = write(engine, prompt).rows
     others = [DRAWN[0], replace(DRAWN[1], temperature=2.5), replace(DRAWN[2], max_new_tokens=25)]
-    forget(engine)
+    engine.forget()
     changed = write(engine, prompt, others).rows
     assert changed[0].output_ids == rows[0].output_ids
     assert changed[1].output_ids != rows[1].output_ids
@@ -123,71 +118,6 @@ def test_a_candidate_is_the_likeliest_of_its_texts_that_end(engine):
         means = [sum(text.logprobs[: text.kept]) / text.kept for text in ended]
         assert row is ended[means.index(max(means))]
         assert (row.seed, row.settings.best_of) == (first.seed, 4)
-
-
-def offered(engine, *candidates):
-    """Which of two texts each candidate becomes, the first of them far likelier; a text that ends has a full stop."""
-    generation = write(engine, engine.encode(OPENING), best_of(2))
-    for texts, written in zip(generation.texts, candidates, strict=False):
-        for n, text in enumerate(written):
-            reason = "length" if text[-1:] not in (".", "") else "sentence"
-            logprobs = (-100.0 * n,) * len(texts[n].logprobs)
-            texts[n] = replace(texts[n], text=text, finish_reason=reason, logprobs=logprobs)
-    return [texts.index(row) for texts, row in zip(generation.texts, generation.rows, strict=True)][: len(candidates)]
-
-
-WIND = " A cold wind came in."
-NOTHING, CUT, ALIKE, AGAIN, GOOD = "", " Nobody knew it was he", WIND, f" {OPENING}", " Nobody answered her."
-
-
-@pytest.mark.parametrize(("likely", "better"), itertools.pairwise((NOTHING, CUT, ALIKE, AGAIN, GOOD)))
-def test_a_likelier_text_gives_way_to_one_with_a_smaller_fault(engine, likely, better):
-    assert offered(engine, (WIND, WIND), (likely, better))[1] == 1
-
-
-@pytest.mark.parametrize(
-    ("said", "likely", "alike"),
-    [
-        (WIND, f"\n\nThen{WIND.lower()[:-1]}!.", True),
-        ("a b c d e f.", "a b c 1 2 3 4.", False),  # three words of ten
-        ("a b c d e f g h.", "a b c d 1 2 3 4 5.", True),  # four of thirteen
-    ],
-)
-def test_texts_are_alike_that_have_more_than_three_tenths_of_their_words_in_common(engine, said, likely, alike):
-    other = "x y z."
-    assert offered(engine, (said, said), (likely, other), (other, other))[1] == alike
-    assert offered(engine, (said, said), (other, other), (likely, "q."))[2] == alike
-    assert offered(engine, (other, other), (said, said), (likely, "q."))[2] == alike
-
-
-def test_of_texts_that_are_all_alike_the_least_alike_counts(engine):
-    assert offered(engine, ("a b c d.",) * 2, ("a b c d.", "a b c x y z."))[1] == 1
-
-
-def test_a_text_that_says_less_again_is_better_than_a_likelier_one(engine):
-    generation = write(engine, engine.encode(OPENING), best_of(2))
-    for texts in generation.texts:
-        worst = generation.rows[0].logprobs[0] - 100
-        texts[:] = [
-            replace(texts[0], text=" Who was a girl who kept it?"),
-            replace(texts[1], text=" Nobody knew that.", logprobs=(worst,) * len(texts[1].logprobs)),
-        ]
-    assert generation.rows[0] is generation.texts[0][1]
-
-
-def test_a_text_that_came_to_the_end_of_a_sentence_is_better_than_a_likelier_one_that_did_not(engine):
-    generation = write(engine, engine.encode(OPENING), best_of(2))
-    for texts, text in zip(generation.texts, (" Anna laughed.", " Snow fell all night.", " It was he"), strict=True):
-        cut, whole = replace(texts[0], text=text, finish_reason="length"), replace(texts[1], text=text)
-        texts[:] = [replace(cut, logprobs=(0.0,) * len(cut.logprobs)), replace(whole, finish_reason="sentence")]
-    assert all(row is texts[1] for row, texts in zip(generation.rows, generation.texts, strict=True))
-
-
-def test_a_text_that_says_nothing_is_never_the_likeliest(engine):
-    generation = write(engine, engine.encode(OPENING), best_of(2))
-    for texts in generation.texts:
-        texts[0] = replace(texts[0], kept=0, text="")
-    assert all(row is texts[1] for row, texts in zip(generation.rows, generation.texts, strict=True))
 
 
 def test_until_all_of_a_candidates_texts_are_written_the_first_is_shown_and_is_what_cancelling_keeps(engine):
@@ -245,19 +175,21 @@ def test_a_model_with_a_sliding_window_goes_on_beyond_it(sliding):
     for turn in range(4):
         rows = write(sliding, prompt).rows
         kept = [row.output_ids for row in rows]
-        forget(sliding)
+        sliding.forget()
         assert [row.output_ids for row in write(sliding, prompt).rows] == kept
         prompt += rows[turn % 3].kept_ids
     assert len(prompt) > 100
 
 
-def test_three_rows_share_one_reading_of_the_prompt(engine, monkeypatch):
+def test_rows_share_one_reading_of_the_prompt_and_are_left_alone_once_they_are_finished(engine, monkeypatch):
     seen = []
     embedded = engine.decoder._embedded
     monkeypatch.setattr(engine.decoder, "_embedded", lambda ids, *rest: seen.append(len(ids)) or embedded(ids, *rest))
     prompt = engine.encode(OPENING)
-    longest = max(len(row.output_ids) for row in write(engine, prompt).rows)
-    assert seen == [len(prompt) - 1, 1] + [3] * (longest - 1)
+    drawn = [replace(s, min_new_tokens=1, max_new_tokens=n) for s, n in zip(DRAWN, (4, 8, 12), strict=True)]
+    lengths = [len(row.output_ids) for row in write(engine, prompt, drawn).rows]
+    assert len(set(lengths)) == 3
+    assert seen == [len(prompt) - 1, 1] + [sum(length > n for length in lengths) for n in range(1, max(lengths))]
 
 
 def test_what_looks_like_a_special_token_in_an_opening_is_only_text(engine):
@@ -278,7 +210,7 @@ class _Scripted:
     def begin(self, prompts, rows, room, stem, stop):
         return self.advance([0]), [0]
 
-    def advance(self, tokens, draws=None):
+    def advance(self, tokens, draws=None, rows=None):
         scores = torch.full((1, VOCABULARY), -torch.inf)
         scores[:, next(self.script)] = 0
         return scores
@@ -335,7 +267,7 @@ def test_a_row_does_not_end_before_it_has_begun(engine, monkeypatch):
         return sure(scores), cached
 
     monkeypatch.setattr(decoder, "begin", begin_sure)
-    monkeypatch.setattr(decoder, "advance", lambda tokens, draws=None: sure(advance(tokens)))
+    monkeypatch.setattr(decoder, "advance", lambda tokens, _=None, rows=None: sure(advance(tokens, None, rows)))
     for row in write(engine, engine.encode(OPENING)).rows:
         assert row.output_ids[0] != end == row.output_ids[1]
         assert row.finish_reason == "eos"

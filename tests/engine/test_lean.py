@@ -184,6 +184,28 @@ def test_a_row_is_the_same_to_the_last_bit_whatever_stands_beside_it(folder, nar
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_rows_that_go_on_without_those_that_are_complete_are_the_same_to_the_last_bit(folder, narrow, precision):
+    rng = Random(4)
+    prompts = [tokens(rng, 40) for _ in range(2)]
+    new = [tokens(rng, 8) for _ in range(6)]
+    going = [range(6), range(6), (0, 1, 3, 5), (1, 3, 5), (3, 5), (5,), (5,), (5,)]
+
+    def after(going):
+        decoder = lean(folder, precision)
+        decoder.begin(prompts, 3, 20)
+        return [decoder.advance([new[row][t] for row in rows], None, rows) for t, rows in enumerate(going)], decoder
+
+    all_scores, every = after([range(6)] * 8)
+    some_scores, some = after(going)
+    for rows, ours, theirs in zip(going, some_scores, all_scores, strict=True):
+        assert torch.equal(ours, theirs[list(rows)])
+    chosen = prompts[0] + new[1][:4]  # what it has read of it stays read
+    (ours, read), (theirs, _) = (decoder.begin([chosen], 1, 9) for decoder in (some, every))
+    assert read == [len(chosen) - 1]
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 def test_a_text_by_hand_is_read_to_the_same_bits_whether_or_not_others_were_written_ahead(folder, narrow, precision):
     rng = Random(3)
     prompt = tokens(rng, 240)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from fate.engine import EngineError, load, memory
+from fate.engine import EngineError, load, memory, native
 from fate.engine.hub import weights
 from fate.engine.kernels import products
 from fate.engine.loading import executed
@@ -112,21 +112,43 @@ def test_only_small_models_that_are_fast_write_several_texts_for_a_candidate(tin
     assert load(str(tiny_folders["llama"])).sampler == {"best_of": 1}
 
 
-def test_a_model_says_which_settings_suit_it(tiny_folders, tmp_path, monkeypatch):
-    folder = tmp_path / "m"
+def saying(tiny_folders, folder, **sampler):
+    """The tiny Llama, whose ``config.json`` says which settings suit it."""
     shutil.copytree(tiny_folders["llama"], folder)
     config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": sampler}))
+    return str(folder)
+
+
+def test_several_texts_for_a_candidate_count_in_the_memory_that_a_model_needs(tiny_folders, tmp_path, monkeypatch):
+    needed = []
+    count = memory.needed
+    monkeypatch.setattr(memory, "needed", lambda *how: needed.append(count(*how)) or needed[-1])
+    load(saying(tiny_folders, tmp_path / "one", best_of=1))
+    monkeypatch.setattr(memory, "free", lambda: needed[0])
+    load(saying(tiny_folders, tmp_path / "also one", best_of=1))
+    with pytest.raises(EngineError, match="of memory in float32"):
+        load(saying(tiny_folders, tmp_path / "many", best_of=64))
+
+
+def test_where_nothing_is_compiled_fewer_texts_are_written(tiny_folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "library", lambda: None)
+    assert load(saying(tiny_folders, tmp_path / "m", best_of=32)).sampler == {"best_of": 12}
+    assert load(str(tiny_folders["llama"])).sampler == {"best_of": 6}
+
+
+def test_a_model_says_which_settings_suit_it(tiny_folders, tmp_path, monkeypatch):
     said = {"min_new_tokens": 3, "best_of": 9}
-    (folder / "config.json").write_text(json.dumps(config | {"fate_sampler": said}))
-    assert load(str(folder)).sampler == said
+    folder = saying(tiny_folders, tmp_path / "m", **said)
+    assert load(folder).sampler == said
     monkeypatch.setattr(memory, "SMALL", 0)
-    assert load(str(folder)).sampler == said | {"best_of": 1}
+    assert load(folder).sampler == said | {"best_of": 1}
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"best_of": 99}, "best_of must be between 1 and 16, not 99"),
+        ({"best_of": 99}, "best_of must be between 1 and 64, not 99"),
         ({"temperature": 0.5}, "temperature, which is drawn"),
         ({"worst_of": 2}, "worst_of"),
         ([3], "must be a mapping"),
@@ -177,7 +199,8 @@ def test_a_part_of_the_weights_that_is_missing_is_told(tiny_folders, tmp_path):
 def test_a_model_that_does_not_fit_is_refused_with_numbers_and_a_smaller_precision(tiny_folders, monkeypatch):
     folder = tiny_folders["llama"]
     size = memory.size_of(folder, weights({"model.safetensors"}, str, pickle=False))
-    monkeypatch.setattr(memory, "free", lambda: memory.needed(size, "bfloat16", 500))
+    texts = 9 * 6 * 2 * 56  # tokens: of nine candidates six texts each, with the passage before
+    monkeypatch.setattr(memory, "free", lambda: memory.needed(size, "bfloat16", 500, texts=texts))
     said = sentence(folder, context=500)
     assert re.search(
         r"needs 0\.\d GB of memory in float32 and 0\.\d GB are free; --precision bfloat16 needs 0\.", said

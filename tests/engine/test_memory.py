@@ -68,6 +68,7 @@ def test_smaller_precisions_longer_contexts_and_more_rows_count():
     assert by_precision[1] - by_precision[2] == 1_000_000_000
     assert memory.needed(size, "float16", 2000) - by_precision[1] == 3 * 1000 * 4 * 100_000
     assert memory.needed(size, "float16", 1000, rows=9) - by_precision[1] == 6 * 1000 * 4 * 100_000
+    assert memory.needed(size, "float16", 1000, texts=500) - by_precision[1] == 500 * 4 * 100_000
 
 
 def groups(tmp_path, memberships, **files):

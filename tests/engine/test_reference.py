@@ -104,6 +104,15 @@ def test_some_rows_go_on_without_the_others(decoder):
     torch.testing.assert_close(decoder.advance([6]), expected[2:], rtol=0, atol=1e-5)
 
 
+def test_rows_that_go_on_without_those_that_are_complete_are_the_same_to_the_last_bit(decoder):
+    prompt = text(Random(4), 90)
+    decoder.begin([prompt], 3, 8)
+    every = [decoder.advance([t, t + 1, t + 2]) for t in range(3)]
+    decoder.begin([prompt], 3, 8)
+    for t, rows in enumerate([(0, 1, 2), (0, 2), (2,)]):
+        assert torch.equal(decoder.advance([t + row for row in rows], None, rows), every[t][list(rows)])
+
+
 def test_a_reading_that_failed_leaves_nothing_behind(decoder, monkeypatch):
     prompt = text(Random(5), 150)
     expected = scores(decoder, prompt, Random(0))
