@@ -62,10 +62,10 @@ def read_preferences(
     Args:
         file: prompts and candidates, a line of JSON each, compressed.
         tokenizer: of the model that is to learn.
-        rounds: the first of which nothing is read.
+        rounds: what was judged in rounds before this one is read.
         worn: what a phrase costs, in marks, times the share of a round's prompts after which it was written;
             ``CLEAR`` at most.
-        since: the first of which something is.
+        since: and in this one or later.
     """
     entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
     for entry in entries:

@@ -22,8 +22,9 @@ divides the logits by a temperature, because the model was too sure of itself (G
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
 the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
 on learn which of some candidates that were judged are better, ``preferences.py``; the tenth and the eleventh go on from
-the same model, and what is written is the mean of both. The last three learn it as the game picks the best of several
-texts, by the mean log-probability of their tokens, two of them again from the same model.
+the same model, and the eleventh writes the mean of both. The last three learn it as the game picks the best of several
+texts, by the mean log-probability of their tokens; the thirteenth and the fourteenth go on from the twelfth, and what
+is written at last is the mean of these two.
 
 ``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see
 that they work before the many hours that they take.
@@ -122,8 +123,8 @@ class Recipe:
     beta: float = 0.1  # how dear a nat of difference from the model that it goes on from is to that loss
     beta_mean: float = 0.0  # above 0, beta does not count, but this: how dear a nat of a candidate's mean token is
     judged: int = 8_192  # tokens of a step's candidates and their prompts, and of what fills their rows up
-    since: int = 0  # the first round of judging of which the candidates are
-    rounds: int = 5  # the first of which they are not
+    since: int = 0  # candidates that were judged in this round or later
+    rounds: int = 5  # and in rounds before this one
     worn: float = 0.0  # what a phrase costs a candidate, times the share of prompts after which it is written
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
