@@ -110,8 +110,8 @@ def load(
     runs_in = executed(precision, size, on, lean=described is not None)
     if precision not in ("auto", runs_in):
         progress(f"not in {precision}: this model is held in {runs_in} here")
-    sampler = _sampler(facts, size, on, lean=described is not None)
-    _check_memory(name, size, runs_in, on, context, described is not None, sampler, progress)
+    expected = _sampler(facts, size, on, lean=described is not None)
+    _check_memory(name, size, runs_in, on, context, described is not None, expected, progress)
     progress("reading the weights")
     try:
         decoder = _decoder(name, folder, parts, described, runs_in, on, context, pickle)
@@ -134,8 +134,7 @@ def load(
     progress("taking fingerprints")
     whose = products(runs_in) if isinstance(decoder, LeanDecoder) and on.type == "cpu" else "torch"
     info = _info(own_name, folder, parts.files, preamble, facts, runs_in, on, whose)
-    if not isinstance(decoder, LeanDecoder):
-        sampler["best_of"] = 1
+    sampler = _sampler(facts, size, on, lean=isinstance(decoder, LeanDecoder))
     return Engine(decoder, tokenizer, info, context, _eos_ids(folder, facts, tokenizer), preamble, sampler)
 
 
