@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-SLOTS = 56  # for candidates in a piece; eight rows of 256 hold some 40 of those that come with fate
+SLOTS = 192  # for candidates in a piece; 2,048 tokens hold some 110 of those that come with fate
 CLEAR = 2  # the difference of worth from which on a pair counts in full
 PHRASE = 4  # words; shorter sequences come back in any text
 
@@ -42,10 +42,16 @@ class Judged:
 
 @dataclass(frozen=True)
 class Piece:
-    """Candidates that are compared at once, packed into rows, each after its prompt."""
+    """Candidates that are compared at once, packed into rows: a prompt, and side by side what was written after it.
 
-    rows: np.ndarray  # token ids, (rows, context + 1)
-    slot: np.ndarray  # of the candidate whose token is predicted in each place, or ``SLOTS``; (rows, context)
+    The last token of a prompt is read anew before each of its candidates, so that each place predicts one token.
+    """
+
+    read: np.ndarray  # token ids, (rows, context)
+    predicted: np.ndarray  # the token that follows in the text, where that is a candidate's; (rows, context)
+    place: np.ndarray  # of each token in its text, from 0 on; (rows, context)
+    group: np.ndarray  # the number of the prompt in its row, or -1 where there is nothing; (rows, context)
+    slot: np.ndarray  # of the candidate whose token is predicted, or ``SLOTS``; (rows, context)
     better: np.ndarray  # [i, j]: how much it counts that i is better than j; 1 in all at most; (SLOTS, SLOTS)
 
 
@@ -114,14 +120,14 @@ def _phrases(text: str, prompt: str) -> set[tuple[str, ...]]:
 def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> Iterator[Piece]:
     """What was judged, packed, without end: one pass after the other, each in another order.
 
-    As many candidates as there are rows are compared with each other at most, so that any of them fit. Those that do
-    not fit a row with their prompt are left out, and those that were drawn together and are worth the same. The last
-    piece of a pass may hold few.
+    All candidates of a prompt that fit a row with it are compared with each other; where they are more, in as many
+    parts as it takes, drawn at random. Those that do not fit a row with their prompt are left out, and those that were
+    drawn together and are worth the same. The last piece of a pass may hold few.
 
     Args:
         judged: prompts and candidates.
-        height: rows of a piece, at least two.
-        context: tokens that a row predicts.
+        height: rows of a piece.
+        context: tokens that a row reads.
         seed: of the order.
 
     Raises:
@@ -129,7 +135,7 @@ def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> It
     """
     for number in itertools.count():
         rng = np.random.default_rng((seed, number))
-        groups = _compared(judged, min(height, SLOTS), context, rng)
+        groups = _compared(judged, context, rng)
         if not groups:
             raise SystemExit("No two candidates after one prompt that fit a row differ in what they are worth.")
         piece = _Packing(height, context)
@@ -141,13 +147,22 @@ def pieces(judged: Sequence[Judged], height: int, context: int, seed: int) -> It
         yield piece.packed()
 
 
-def _compared(judged: Sequence[Judged], together: int, context: int, rng: np.random.Generator) -> list[Judged]:
-    """Up to ``together`` candidates after the same prompt, drawn at random, some of them better than others."""
+def _room(prompt: list[int], candidates: Sequence[tuple[list[int], float]]) -> int:
+    """The tokens that are read to predict some candidates after one prompt."""
+    return len(prompt) - 1 + sum(len(ids) for ids, _ in candidates)
+
+
+def _compared(judged: Sequence[Judged], context: int, rng: np.random.Generator) -> list[Judged]:
+    """Candidates after the same prompt that fit a row together, some of them better than others."""
     groups = []
     for one in judged:
-        short = [c for c in one.candidates if len(one.prompt) + len(c[0]) <= context + 1]
-        parts, order = -(-len(short) // together), rng.permutation(len(short))
-        groups += [Judged(one.prompt, [short[i] for i in order[part::parts]]) for part in range(parts)]
+        short = [c for c in one.candidates if _room(one.prompt, [c]) <= context]
+        order = rng.permutation(len(short))
+        for parts in range(1, len(short) + 1):
+            dealt = [[short[i] for i in order[part::parts]] for part in range(parts)]
+            if all(_room(one.prompt, each) <= context and len(each) <= SLOTS for each in dealt):
+                groups += [Judged(one.prompt, each) for each in dealt]
+                break
     groups = [group for group in groups if len({worth for _, worth in group.candidates}) > 1]
     return [groups[i] for i in rng.permutation(len(groups))]
 
@@ -156,29 +171,23 @@ class _Packing:
     """A piece on its way."""
 
     def __init__(self, height: int, context: int) -> None:
-        self.context = context
-        self.rows: list[list[int]] = [[] for _ in range(height)]
-        self.slot = np.full((height, context), SLOTS)
+        # What fills a row up is read, but never predicted: any token would do.
+        self.read, self.predicted, self.place = (np.zeros((height, context), np.int64) for _ in range(3))
+        self.group, self.slot = np.full((height, context), -1), np.full((height, context), SLOTS)
         self.better = np.zeros((SLOTS, SLOTS), np.float32)
-        self.taken = 0
+        self.used, self.taken = [0] * height, 0
 
     def takes(self, group: Judged) -> bool:
-        """Put a group in, if there is room for all of it: each candidate into the fullest row that has room."""
-        lengths, places = [len(row) for row in self.rows], []
-        for ids, _ in group.candidates:
-            length = len(group.prompt) + len(ids)
-            room = [row for row, used in enumerate(lengths) if used + length <= self.context + 1]
-            if not room:
-                return False
-            places.append(max(room, key=lengths.__getitem__))
-            lengths[places[-1]] += length
-        size = len(places)
-        if self.taken + size > SLOTS:
+        """Put a group in, if there is room: into the fullest row that has it."""
+        prompt, size, context = group.prompt, len(group.candidates), self.read.shape[1]
+        room = [row for row, used in enumerate(self.used) if used + _room(prompt, group.candidates) <= context]
+        if not room or self.taken + size > SLOTS:
             return False
-        for number, (place, (ids, _)) in enumerate(zip(places, group.candidates, strict=True), self.taken):
-            self.rows[place] += group.prompt
-            self.slot[place, len(self.rows[place]) - 1 :][: len(ids)] = number
-            self.rows[place] += ids
+        row = max(room, key=self.used.__getitem__)
+        number, head = self.group[row].max() + 1, len(prompt) - 1
+        self._put(row, number, prompt[:-1], prompt[1:], 0, SLOTS)
+        for slot, (ids, _) in enumerate(group.candidates, self.taken):
+            self._put(row, number, [prompt[-1], *ids[:-1]], ids, head, slot)
         worth = [each for _, each in group.candidates]
         ahead = np.clip(np.subtract.outer(worth, worth), 0, CLEAR) / CLEAR
         # A candidate has more pairs in a larger group, and yet counts as much.
@@ -186,22 +195,45 @@ class _Packing:
         self.taken += size
         return True
 
+    def _put(self, row: int, group: int, read: list[int], predicted: list[int], place: int, slot: int) -> None:
+        """The next tokens of a row."""
+        here = (row, slice(self.used[row], self.used[row] + len(read)))
+        self.read[here], self.predicted[here] = read, predicted
+        self.place[here] = np.arange(place, place + len(read))
+        self.group[here], self.slot[here] = group, slot
+        self.used[row] += len(read)
+
     def packed(self) -> Piece:
         """What was put in so far."""
-        # What fills a row up is read, but never predicted: any token would do.
-        rows = np.array([row + [0] * (self.context + 1 - len(row)) for row in self.rows])
-        return Piece(rows, self.slot, self.better / self.taken)
+        return Piece(self.read, self.predicted, self.place, self.group, self.slot, self.better / self.taken)
 
 
-def log_probabilities(logits: torch.Tensor, rows: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+def piece_mask(group: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """What is added to the attention of a piece's tokens, so that each candidate sees its prompt and itself alone.
+
+    Args:
+        group: ``Piece.group``.
+        slot: ``Piece.slot``.
+
+    Returns:
+        (rows, 1, context, context): 0 where a token looks at itself or at an earlier one of its text, minus infinity
+        elsewhere.
+    """
+    prompt = (slot == SLOTS)[:, None, :]
+    same_slot, same_group = (each[:, :, None] == each[:, None, :] for each in (slot, group))
+    seen = (same_group & (prompt | same_slot)).tril()
+    return torch.zeros(seen.shape, dtype=torch.bfloat16, device=seen.device).masked_fill(~seen, -torch.inf)[:, None]
+
+
+def log_probabilities(logits: torch.Tensor, predicted: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
     """Of each candidate of a piece, summed over its tokens, in nats; shape (SLOTS,).
 
     Args:
-        logits: for the tokens after each but the last of the rows, (rows, context, vocabulary).
-        rows: ``Piece.rows``.
+        logits: for what follows each token that was read, (rows, context, vocabulary).
+        predicted: ``Piece.predicted``.
         slot: ``Piece.slot``.
     """
-    each = -F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="none")
+    each = -F.cross_entropy(logits.flatten(0, 1).float(), predicted.flatten(), reduction="none")
     return each.new_zeros(SLOTS + 1).index_add(0, slot.flatten(), each)[:-1]
 
 

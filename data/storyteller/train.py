@@ -50,7 +50,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from preferences import Judged, lengths, log_probabilities, pieces, preference_loss, read_preferences
+from preferences import Judged, lengths, log_probabilities, piece_mask, pieces, preference_loss, read_preferences
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn import functional as F
 from transformers import (
@@ -122,7 +122,7 @@ class Recipe:
     preferred: float = 0.0  # the weight, beside all else, of the loss that asks for the better of judged candidates
     beta: float = 0.1  # how dear a nat of difference from the model that it goes on from is to that loss
     beta_mean: float = 0.0  # above 0, beta does not count, but this: how dear a nat of a candidate's mean token is
-    judged: int = 8_192  # tokens of a step's candidates and their prompts, and of what fills their rows up
+    judged: int = 4_096  # tokens of a step's candidates and their prompts, and of what fills their rows up
     since: int = 0  # candidates that were judged in this round or later
     rounds: int = 5  # and in rounds before this one
     worn: float = 0.0  # what a phrase costs a candidate, times the share of prompts after which it is written
@@ -493,31 +493,38 @@ def train(
 
     end = model.config.eos_token_id
 
-    def logits_of(reader: LlamaForCausalLM, rows: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
-        tokens = rows[:, :-1]
+    def logits_of(reader: LlamaForCausalLM, tokens: torch.Tensor, mask: torch.Tensor, **given: Any) -> torch.Tensor:
         with torch.autocast(device, dtype=torch.bfloat16):
-            mask = story_mask(tokens, end, hidden)
-            return reader(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+            return reader(input_ids=tokens, attention_mask=mask, use_cache=False, **given).logits
 
     def loss_of(rows: torch.Tensor) -> torch.Tensor:
         middle, opened = rows == scene.middle, rows == scene.open
         rows = rows.masked_fill(middle | opened, end)
-        logits = logits_of(model, rows).flatten(0, 1).float()
+        read = rows[:, :-1]
+        logits = logits_of(model, read, story_mask(read, end)).flatten(0, 1).float()
         losses = F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none")
         if teachers:
             with torch.no_grad():
-                theirs = [logits_of(each, rows, hidden=middle[:, :-1]) for each in teachers]
+                theirs = [logits_of(each, read, story_mask(read, end, hidden=middle[:, :-1])) for each in teachers]
                 predicted = torch.stack(theirs).flatten(1, 2).float().softmax(-1).mean(0)
             losses = losses.lerp(F.cross_entropy(logits, predicted, reduction="none"), recipe.taught)
         counted = (~(opened[:, :-1] | opened[:, 1:])).flatten().float()
         return losses @ counted / counted.sum()
 
-    def loss_of_piece(rows: torch.Tensor, slot: torch.Tensor, better: torch.Tensor) -> torch.Tensor:
-        ours = log_probabilities(logits_of(model, rows), rows, slot)
+    def loss_of_piece(
+        read: torch.Tensor,
+        predicted: torch.Tensor,
+        place: torch.Tensor,
+        group: torch.Tensor,
+        slot: torch.Tensor,
+        better: torch.Tensor,
+    ) -> torch.Tensor:
+        mask = piece_mask(group, slot)
+        ours = log_probabilities(logits_of(model, read, mask, position_ids=place), predicted, slot)
         if recipe.beta_mean:
             return preference_loss(recipe.beta_mean * ours / lengths(slot), better)
         with torch.no_grad():
-            theirs = log_probabilities(logits_of(before, rows), rows, slot)
+            theirs = log_probabilities(logits_of(before, read, mask, position_ids=place), predicted, slot)
         return preference_loss(recipe.beta * (ours - theirs), better)
 
     if compiled:
@@ -525,8 +532,8 @@ def train(
         loss_of_piece = torch.compile(loss_of_piece, dynamic=False)
     compared, each_step = iter(()), 0
     if recipe.preferred:
-        height, each_step = recipe.piece // recipe.short_context, recipe.judged // recipe.piece
-        compared = pieces(judged, height, recipe.short_context, recipe.seed)
+        height, each_step = recipe.piece // recipe.context, recipe.judged // recipe.piece
+        compared = pieces(judged, height, recipe.context, recipe.seed)
         compared = itertools.islice(compared, step * each_step, None)
     began, mark, first, running = time.monotonic(), time.monotonic(), step, 0.0
     for rows in itertools.islice(batches(recipe, tokens, rename, scene, step), recipe.steps - step):
@@ -537,8 +544,8 @@ def train(
             loss.backward()
             value += loss.item()
         for piece in itertools.islice(compared, each_step):
-            given = (torch.from_numpy(each).to(device) for each in (piece.rows, piece.slot, piece.better))
-            loss = loss_of_piece(*given) * (recipe.preferred / each_step)
+            given = {name: torch.from_numpy(each).to(device) for name, each in vars(piece).items()}
+            loss = loss_of_piece(**given) * (recipe.preferred / each_step)
             loss.backward()
             value += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -728,8 +735,8 @@ def main() -> None:
         recipe = recipe_with(arguments.set, parser)
         if recipe.preferred and not start:
             parser.error("a run that learns from judged candidates goes on from a model: give --start FOLDER")
-        if recipe.preferred and not 2 * recipe.short_context <= recipe.piece <= recipe.judged:
-            parser.error("judged must be at least piece, and piece at least twice short_context")
+        if recipe.preferred and not recipe.context <= recipe.piece <= recipe.judged:
+            parser.error("judged must be at least piece, and piece at least context")
         if bool(arguments.teacher) != (recipe.taught > 0):
             parser.error("a run with --teacher needs --set taught=SHARE, and one with a share taught needs a --teacher")
         run(recipe, corpus, start, start, arguments.teacher, arguments.work, arguments.out, not arguments.no_compile)

@@ -28,14 +28,18 @@ def judged(preferences, groups):
 
 
 def placed(preferences, piece):
-    """What stands in each slot: the tokens before the candidate, back to the start token, and its own."""
+    """What stands in each slot: the tokens of its prompt, and its own."""
     found = {}
-    for row, slots in zip(piece.rows.tolist(), piece.slot.tolist(), strict=True):
-        for number in set(slots) - {preferences.SLOTS}:
-            first, last = slots.index(number), len(slots) - slots[::-1].index(number)
-            assert set(slots[first:last]) == {number}
-            start = max(i for i in range(first + 1) if row[i] == 0)
-            found[number] = tuple(row[start : first + 1]), tuple(row[first + 1 : last + 1])
+    each = (piece.read, piece.predicted, piece.place, piece.group, piece.slot)
+    for read, predicted, place, group, slot in (map(np.array, row) for row in zip(*each, strict=True)):
+        for number in {*slot.tolist()} - {preferences.SLOTS}:
+            own = np.flatnonzero(slot == number)
+            head = np.flatnonzero((group == group[own[0]]) & (slot == preferences.SLOTS))
+            assert max(head, default=-1) < own[0]
+            assert place[np.append(head, own)].tolist() == [*range(len(head) + len(own))]
+            assert read[own[1:]].tolist() == predicted[own[:-1]].tolist()
+            assert number not in found
+            found[number] = (*read[head].tolist(), int(read[own[0]])), tuple(predicted[own].tolist())
     return found
 
 
@@ -44,7 +48,7 @@ def test_every_candidate_stands_after_its_prompt_and_is_compared_with_all_others
     preferences, groups, seed
 ):
     groups = {prompt: {tuple(ids): mark for ids, mark in candidates} for prompt, candidates in groups.items()}
-    height, context = 9, 25  # room for any of them
+    height, context = 2, 120  # room for any of them
     marks = {((0, *prompt), ids): mark for prompt, candidates in groups.items() for ids, mark in candidates.items()}
     given_groups = [(prompt, [(list(ids), mark) for ids, mark in c.items()]) for prompt, c in groups.items()]
     shown = preferences.pieces(judged(preferences, given_groups), height, context, seed)
@@ -53,7 +57,7 @@ def test_every_candidate_stands_after_its_prompt_and_is_compared_with_all_others
             next(shown)
         return
     for piece in itertools.islice(shown, 4):
-        assert (piece.rows.shape, piece.slot.shape) == ((height, context + 1), (height, context))
+        assert {each.shape for name, each in vars(piece).items() if name != "better"} == {(height, context)}
         found = placed(preferences, piece)
         assert sorted(found) == list(range(len(found)))
         for one, other in itertools.product(found, repeat=2):
@@ -67,7 +71,7 @@ def test_one_pass_shows_each_candidate_once_that_is_better_or_worse_than_another
         ((0, *prompt), tuple(ids)) for prompt, candidates in groups if len(candidates) > 1 for ids, _ in candidates
     )
     seen = Counter()
-    for piece in preferences.pieces(judged(preferences, groups), 8, 64, seed=0):  # some have to be parted
+    for piece in preferences.pieces(judged(preferences, groups), 3, 96, seed=0):  # some have to be parted
         seen.update(placed(preferences, piece).values())
         if seen.total() >= wanted.total():
             break
@@ -76,7 +80,7 @@ def test_one_pass_shows_each_candidate_once_that_is_better_or_worse_than_another
 
 def test_a_clear_difference_counts_more_than_a_small_one_and_a_candidate_of_many_as_much_as_one_of_two(preferences):
     groups = [([1], [([2], 0), ([3], 1), ([4], 4)]), ([5], [([2], 1), ([3], 3)])]
-    piece = next(preferences.pieces(judged(preferences, groups), 5, 16, seed=0))
+    piece = next(preferences.pieces(judged(preferences, groups), 1, 16, seed=0))
     number = {found: slot for slot, found in placed(preferences, piece).items()}
     worst, middle, best = (number[(0, 1), (i,)] for i in (2, 3, 4))
     assert piece.better[best, worst] == piece.better[best, middle] == pytest.approx(2 * piece.better[middle, worst])
@@ -86,15 +90,15 @@ def test_a_clear_difference_counts_more_than_a_small_one_and_a_candidate_of_many
 
 
 def test_only_what_fits_a_row_is_compared(preferences):
-    groups = [([1, 2], [([3], 0), ([4] * 6, 1), ([5] * 7, 2)])]
+    groups = [([1, 2], [([3], 0), ([4] * 5, 1), ([5] * 7, 2)])]
     piece = next(preferences.pieces(judged(preferences, groups), 4, 8, seed=0))
-    assert sorted(placed(preferences, piece).values()) == [((0, 1, 2), (3,)), ((0, 1, 2), (4,) * 6)]
+    assert sorted(placed(preferences, piece).values()) == [((0, 1, 2), (3,)), ((0, 1, 2), (4,) * 5)]
 
 
 def test_the_same_seed_shows_the_same_pieces_and_each_pass_another_order(preferences):
     made = judged(preferences, [([i], [([j + 1], j) for j in range(5)]) for i in range(1, 9)])
     once, again, other = (
-        [piece.rows.tolist() for piece in itertools.islice(preferences.pieces(made, 40, 64, seed), 2)]
+        [piece.read.tolist() for piece in itertools.islice(preferences.pieces(made, 8, 64, seed), 2)]
         for seed in (0, 0, 1)
     )
     assert once == again != other
@@ -117,10 +121,11 @@ def likely(model, prompt, ids):
 
 def test_a_candidate_is_as_likely_in_a_packed_row_as_alone(preferences, train, model):
     groups = [([1, 2, 3], [([4, 5], 0), ([6], 1), ([7, 8, 9], 2)]), ([9], [([1, 2], 3), ([2, 1, 0], 4)])]
-    piece = next(preferences.pieces(judged(preferences, groups), 3, 24, seed=0))
-    rows, slot = torch.from_numpy(piece.rows), torch.from_numpy(piece.slot)
-    logits = model(rows[:, :-1], attention_mask=train.story_mask(rows[:, :-1], 0).float()).logits
-    packed = preferences.log_probabilities(logits, rows, slot)
+    piece = next(preferences.pieces(judged(preferences, groups), 1, 24, seed=0))
+    given = {name: torch.from_numpy(each) for name, each in vars(piece).items()}
+    mask = preferences.piece_mask(given["group"], given["slot"]).float()
+    logits = model(given["read"], attention_mask=mask, position_ids=given["place"]).logits
+    packed = preferences.log_probabilities(logits, given["predicted"], given["slot"])
     found = placed(preferences, piece)
     assert len(found) == 5
     for number, (prompt, ids) in found.items():
@@ -129,7 +134,7 @@ def test_a_candidate_is_as_likely_in_a_packed_row_as_alone(preferences, train, m
 
 def test_a_candidate_is_as_long_as_the_tokens_that_are_predicted_of_it(preferences):
     groups = [([1, 2, 3], [([4, 5], 0), ([6], 1), ([7, 8, 9], 2)]), ([9], [([1, 2], 3), ([2, 1, 0], 4)])]
-    piece = next(preferences.pieces(judged(preferences, groups), 3, 24, seed=0))
+    piece = next(preferences.pieces(judged(preferences, groups), 1, 24, seed=0))
     lengths = preferences.lengths(torch.from_numpy(piece.slot)).tolist()
     found = placed(preferences, piece)
     assert [lengths[number] for number in found] == [len(ids) for _, ids in found.values()]
