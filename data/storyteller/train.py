@@ -22,9 +22,9 @@ divides the logits by a temperature, because the model was too sure of itself (G
 sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
 the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
 on learn which of some candidates that were judged are better, ``preferences.py``; the tenth and the eleventh go on from
-the same model, and the eleventh writes the mean of both. The last three learn it as the game picks the best of several
-texts, by the mean log-probability of their tokens; the thirteenth and the fourteenth go on from the twelfth, and what
-is written at last is the mean of these two.
+the same model, and the eleventh writes the mean of both. Those from the twelfth on learn it as the game picks the best
+of several texts, by the mean log-probability of their tokens; the thirteenth and the fourteenth go on from the twelfth,
+and the fourteenth writes the mean of both.
 
 ``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see
 that they work before the many hours that they take.
@@ -186,7 +186,7 @@ LIKELIER = JUDGED | {"beta_mean": 2.0}
 EIGHTH = JUDGED | {"llama_stories": 4.0, "lr_adamw": 0.00015, "kept": 0.3, "preferred": 0.5, "beta": 0.3}
 
 # The runs that make the storyteller, each from the model before. But the eleventh goes on from the ninth, as the tenth
-# does, and the last from the twelfth, as the thirteenth does; what is written is the mean of these two each time.
+# does, and the fourteenth from the twelfth, as the thirteenth does; what is written is the mean of these two each time.
 RUNS = (
     Recipe(),
     later(6.0, 1.5, tokens=15_564_800),
@@ -202,6 +202,7 @@ RUNS = (
     later(**LIKELIER, tokens=204_800, since=5, rounds=7, seed=7),
     later(**LIKELIER, tokens=409_600, since=6, rounds=8, seed=8),
     later(**LIKELIER | {"kept": 0.5}, tokens=409_600, since=6, rounds=8, seed=9, origin=12, worn=20.0),
+    later(**LIKELIER, tokens=819_200, since=9, rounds=11, seed=10, worn=10.0),
 )
 
 

@@ -60,6 +60,8 @@ def test_every_candidate_stands_after_its_prompt_and_is_compared_with_all_others
         assert {each.shape for name, each in vars(piece).items() if name != "better"} == {(height, context)}
         found = placed(preferences, piece)
         assert sorted(found) == list(range(len(found)))
+        for prompt in {prompt for prompt, _ in found.values()}:
+            assert {ids for each, ids in found.values() if each == prompt} == groups[prompt[1:]].keys()
         for one, other in itertools.product(found, repeat=2):
             compared = found[one][0] == found[other][0] and marks[found[one]] > marks[found[other]]
             assert (piece.better[one, other] > 0) == compared
@@ -95,6 +97,21 @@ def test_only_what_fits_a_row_is_compared(preferences):
     assert sorted(placed(preferences, piece).values()) == [((0, 1, 2), (3,)), ((0, 1, 2), (4,) * 5)]
 
 
+def test_no_piece_has_more_candidates_than_slots(preferences, monkeypatch):
+    monkeypatch.setattr(preferences, "SLOTS", 4)
+    groups = [([1], [([j], j) for j in range(1, 9)]), ([2], [([3], 0), ([4], 1)]), ([3], [([3], 0), ([4], 1)])]
+    shown = [placed(preferences, next(preferences.pieces(judged(preferences, groups[:1]), 4, 64, seed=0)))]
+    assert len(shown[0]) == 4
+    seen = Counter()
+    for piece in preferences.pieces(judged(preferences, groups), 4, 64, seed=0):
+        found = placed(preferences, piece)
+        assert 2 <= len(found) <= 4
+        seen.update(found.values())
+        if seen.total() >= 12:
+            break
+    assert seen == Counter(((0, *prompt), tuple(ids)) for prompt, candidates in groups for ids, _ in candidates)
+
+
 def test_the_same_seed_shows_the_same_pieces_and_each_pass_another_order(preferences):
     made = judged(preferences, [([i], [([j + 1], j) for j in range(5)]) for i in range(1, 9)])
     once, again, other = (
@@ -121,13 +138,14 @@ def likely(model, prompt, ids):
 
 def test_a_candidate_is_as_likely_in_a_packed_row_as_alone(preferences, train, model):
     groups = [([1, 2, 3], [([4, 5], 0), ([6], 1), ([7, 8, 9], 2)]), ([9], [([1, 2], 3), ([2, 1, 0], 4)])]
-    piece = next(preferences.pieces(judged(preferences, groups), 1, 24, seed=0))
+    groups.append(([], [([3], 0), ([4, 5], 1)]))
+    piece = next(preferences.pieces(judged(preferences, groups), 2, 12, seed=0))
     given = {name: torch.from_numpy(each) for name, each in vars(piece).items()}
     mask = preferences.piece_mask(given["group"], given["slot"]).float()
     logits = model(given["read"], attention_mask=mask, position_ids=given["place"]).logits
     packed = preferences.log_probabilities(logits, given["predicted"], given["slot"])
     found = placed(preferences, piece)
-    assert len(found) == 5
+    assert len(found) == 7
     for number, (prompt, ids) in found.items():
         torch.testing.assert_close(packed[number], likely(model, prompt, ids), rtol=0, atol=1e-4)
 
@@ -240,7 +258,7 @@ def test_what_was_judged_is_learnt_beside_what_a_teacher_predicts(preferences, m
 def test_a_run_that_is_resumed_goes_on_with_the_next_pieces_and_the_same_model_before(
     preferences, model, trained, tmp_path
 ):
-    groups = judged(preferences, [([i], [([j + 1], j) for j in range(5)]) for i in range(1, 9)])
+    groups = judged(preferences, [([i], [([j + 1] * 4, j) for j in range(5)]) for i in range(1, 10)])  # three pieces
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
     at_once = trained(model, groups, tokens=6 * 128)
     model.load_state_dict(start)

@@ -338,6 +338,7 @@ def test_no_run_learns_from_typed_texts(train):
         "--set=taught=0.5",
         "--set=preferred=1",
         "--set=preferred=1 --set=judged=9 --start=a",
+        "--set=preferred=1 --set=piece=256 --start=a",
         "--teacher=a",
         "--rehearse=a --start=b",
     ],
