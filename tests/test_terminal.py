@@ -128,6 +128,29 @@ def test_a_start_that_is_broken_off_at_the_first_frame_leaves_the_terminal_as_it
         assert terminal.process.exitstatus == 128 + number
 
 
+def test_a_signal_that_comes_while_the_first_frame_is_written_leaves_the_terminal_as_it_was():
+    code = """if True:
+        import os, signal
+        from fate.tui.first_frame import first_frame
+        write = os.write
+        def written(*given):
+            os.write = write
+            write(*given)
+            signal.raise_signal(signal.SIGINT)
+        os.write = written
+        with first_frame():
+            pass
+        """
+    process = pexpect.spawn(sys.executable, ["-c", code])
+    before = termios.tcgetattr(process.child_fd)
+    process.expect_exact("opening the book")
+    process.expect_exact("\x1b[?1049l\x1b[?25h")
+    process.expect(pexpect.EOF)
+    assert termios.tcgetattr(process.child_fd) == before
+    process.wait()
+    assert process.exitstatus == 128 + signal.SIGINT
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_game_that_is_asked_to_end_leaves_the_terminal_as_it_was(tmp_path, number):
     with Terminal("play", OPENING, home=tmp_path) as terminal:

@@ -16,15 +16,16 @@ run can be lengthened from a checkpoint that has not begun to fall. What is writ
 the weights, which does much of what the falling rate does: ``--set tokens=…``, the tokens that a run has
 seen so far, writes the model as it is.
 
-The recipe is several runs, ``RUNS``. One that goes on from a finished model may be deeper than that. Most write a mean
-of the weights before and after them, which is better than either (Wortsman et al., 2022, arXiv:2109.01903). The fifth
-divides the logits by a temperature, because the model was too sure of itself (Guo et al., 2017, arXiv:1706.04599). The
-sixth learns from several of the models before it, its ``teachers``: together they predict better than each of them. In
-the seventh some stories begin in the middle of a scene, ``Scenes``, as what a reader types may. Those from the eighth
-on learn which of some candidates that were judged are better, ``preferences.py``; the tenth and the eleventh go on from
-the same model, and the eleventh writes the mean of both. Those from the twelfth on learn it as the game picks the best
-of several texts, by the mean log-probability of their tokens; the thirteenth and the fourteenth go on from the twelfth,
-and the fourteenth writes the mean of both.
+The recipe is several runs, ``RUNS``. One that goes on from a finished model may be deeper than that. Those from the
+second to the eighth write a mean of the weights before and after them, which is better than either (Wortsman et al.,
+2022, arXiv:2109.01903). The fifth divides the logits by a temperature, because the model was too sure of itself (Guo
+et al., 2017, arXiv:1706.04599). The sixth learns from several of the models before it, its ``teachers``: together they
+predict better than each of them. In the seventh some stories begin in the middle of a scene, ``Scenes``, as what a
+reader types may. Those from the eighth on learn which of some candidates that were judged are better,
+``preferences.py``; the tenth and the eleventh go on from the same model, and the eleventh writes the mean of both.
+Those from the twelfth on learn it as the game picks the best of several texts, by the mean log-probability of their
+tokens; the thirteenth and the fourteenth go on from the twelfth, and the fourteenth writes the mean of both. The
+fifteenth learns from marks that tell what takes up the story from what would fit after any.
 
 ``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see
 that they work before the many hours that they take.
@@ -388,7 +389,7 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, start: Path | 
         pad_token_id=tokenizer.pad_token_id,
         attention_dropout=0.0,
         model_name="Llama-Fate",  # what fate records as the writer; the folder is named otherwise
-        fate_sampler={"best_of": 32, "max_new_tokens": 40, "min_new_tokens": 10},  # what suits it; chosen in the card
+        fate_sampler={"best_of": 32, "max_new_tokens": 40, "min_new_tokens": 10},  # what suits it, see EXPERIMENTS.md
         window_without_start=True,  # trained so: a text that does not begin with the start token is from the middle
         attn_implementation="eager",  # compiled, it learns short rows 1.4 times as fast as the fused attention of CPUs
     )

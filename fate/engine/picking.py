@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fate.core.choice import Continuation
 
-# Both were chosen by what readers prefer of the embedded storyteller, see its card.
+# Both were chosen by what readers prefer of the embedded storyteller, see its EXPERIMENTS.md.
 _ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 _LIKELY = -0.6  # nats a token, from which on a text is likely enough
 

@@ -74,5 +74,5 @@ def _drawn(columns: int, rows: int) -> str:
 
 
 def _write(codes: str) -> None:
-    sys.stderr.write(codes)  # to which Textual writes as well
-    sys.stderr.flush()
+    # Where Textual writes as well, but past the buffer: a signal that comes while that is written out may not enter it.
+    os.write(sys.stderr.fileno(), codes.encode())
