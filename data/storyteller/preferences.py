@@ -224,6 +224,11 @@ def piece_mask(group: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
     prompt = (slot == SLOTS)[:, None, :]
     same_slot, same_group = (each[:, :, None] == each[:, None, :] for each in (slot, group))
     seen = (same_group & (prompt | same_slot)).tril()
+    return additive_mask(seen)
+
+
+def additive_mask(seen: torch.Tensor) -> torch.Tensor:
+    """What is added to attention, (rows, 1, n, n): 0 where ``seen``, (rows, n, n), is true, else minus infinity."""
     return torch.zeros(seen.shape, dtype=torch.bfloat16, device=seen.device).masked_fill(~seen, -torch.inf)[:, None]
 
 

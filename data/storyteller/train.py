@@ -51,7 +51,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from preferences import Judged, lengths, log_probabilities, piece_mask, pieces, preference_loss, read_preferences
+from preferences import (
+    Judged,
+    additive_mask,
+    lengths,
+    log_probabilities,
+    piece_mask,
+    pieces,
+    preference_loss,
+    read_preferences,
+)
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn import functional as F
 from transformers import (
@@ -446,7 +455,7 @@ def story_mask(tokens: torch.Tensor, end: int, hidden: torch.Tensor | None = Non
     seen = (story[:, :, None] == story[:, None, :]).tril()
     if hidden is not None:
         seen &= ~hidden[:, None, :] | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
-    return torch.zeros(seen.shape, dtype=torch.bfloat16, device=tokens.device).masked_fill(~seen, -torch.inf)[:, None]
+    return additive_mask(seen)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
