@@ -31,7 +31,7 @@ from pydantic_settings import (
 
 from fate import paths
 from fate.core.errors import FateError
-from fate.core.sampling import SamplerSettings, SettingsRanges
+from fate.core.sampling import PolicyName, SamplerSettings, SettingsRanges
 
 if TYPE_CHECKING:
     import tomlkit
@@ -68,21 +68,23 @@ class Ranges(BaseModel):
         """With what suits a model, see ``Engine``, where ``fixed`` does not say otherwise.
 
         Raises ConfigError, quoting the value that is out of its range; never because of what suits the model, whose
-        lengths are left out where they do not go with ``fixed``.
+        lengths are left out where they do not go with ``fixed``. A longest length that is below the usual shortest is
+        the shortest, too.
         """
         values = self.model_dump()
-        fixed = values["fixed"]
+        fixed = values.pop("fixed")
         if drawn := sorted(set(values) & set(fixed)):
             raise ConfigError(f"In ranges, {drawn[0]} is drawn, so it cannot stand under fixed.")
+        no_lengths = {name: value for name, value in suited.items() if not name.endswith("new_tokens")}
+        short = {"min_new_tokens": fixed["max_new_tokens"]} if "max_new_tokens" in fixed else {}
         try:
-            ranges = SettingsRanges(**{**values, "fixed": SamplerSettings(**fixed)})
+            ranges = SettingsRanges(**values)
+            for fitting in (suited, no_lengths, no_lengths | short, short):
+                with contextlib.suppress(TypeError, ValueError):
+                    return replace(ranges, fixed=SamplerSettings(**{**fitting, **fixed}))
+            return replace(ranges, fixed=SamplerSettings(**fixed))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"In ranges, {error}.") from error
-        no_lengths = {name: value for name, value in suited.items() if not name.endswith("new_tokens")}
-        for fitting in (suited, no_lengths):
-            with contextlib.suppress(ValueError):
-                return replace(ranges, fixed=SamplerSettings(**{**fitting, **fixed}))
-        return ranges
 
 
 class Config(BaseSettings):
@@ -103,6 +105,10 @@ class Config(BaseSettings):
         default="auto", description="whether a model is asked for the story in its chat template, or just goes on"
     )
     allow_pickle: bool = Field(default=False, description="read weights that are not safetensors")
+    policy: PolicyName = Field(
+        default="uniform",
+        description="how candidates' settings are drawn: uniform, or learned, which has more of what readers preferred",
+    )
     annotator: str = Field(default="reader", min_length=1, description="the name decisions are published under")
     look_ahead: bool = Field(default=True, description="write on while you read, but not on battery")
     blind: bool = Field(default=True, description="hide how candidates were sampled until they are asked about")

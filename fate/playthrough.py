@@ -7,24 +7,44 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from fate.core.choice import EXPLAINED, ByHand, Candidate, Choice, Continuation, Decision, DecisionKind, Reason
 from fate.core.errors import FateError, StoppedError
-from fate.core.sampling import SamplerSettings
+from fate.core.sampling import PolicyName, SamplerSettings, SettingsRanges
 from fate.core.story import Path, continued
 from fate.core.text import harmless
+from fate.policy import Contest, LearnedPolicy, UniformPolicy
 
 if TYPE_CHECKING:  # they are handed in; the engine alone would bring torch with it
     from fate.engine import Batch, Engine, Generation
-    from fate.policy import Draw, UniformPolicy
+    from fate.policy import Draw, Policy
     from fate.store import Store
 
 CANDIDATES = 3
 _SEEDS = 2**63  # what fits a column of SQLite
 _AGAIN = 5  # times at most that a candidate is written again which says what another one says
+
+
+def policy_named(name: PolicyName, ranges: SettingsRanges, store: Store, engine: Engine) -> Policy:
+    """A policy; ``learned`` learns what all readers of the store preferred of the engine's model so far."""
+    if name == "uniform":
+        return UniformPolicy(ranges)
+    return LearnedPolicy(ranges, lambda: contests(store, engine.info.weights_sha256))
+
+
+def contests(store: Store, weights_sha256: str) -> Iterator[Contest]:
+    """What was chosen in play among three candidates of a model, by anybody, as a policy learns from it."""
+    for _, rows in groupby(store.contests(weights_sha256), itemgetter(0)):
+        candidates = sorted(rows, key=itemgetter(2))  # by place
+        won = [bool(row[1]) for row in candidates]
+        if len(won) == CANDIDATES and any(won):
+            settings = tuple((int(k), t, typical_p, damp) for *_, t, k, typical_p, damp in candidates)
+            yield Contest(int(candidates[0][3]), settings, won.index(True))
 
 
 class Answer(NamedTuple):
@@ -110,6 +130,7 @@ class Playthrough:
     Args:
         story_id: a story of ``store``.
         annotator: the name that decisions are kept under.
+        shown: whether anybody sees the candidates.
         rng: where settings and seeds come from; by default it is seeded by the system. What it yields for a
             choice depends on the candidate before it alone, not on what was written ahead or in which order.
     """
@@ -118,16 +139,18 @@ class Playthrough:
         self,
         store: Store,
         engine: Engine,
-        policy: UniformPolicy,
+        policy: Policy,
         story_id: str,
         *,
         annotator: str = "reader",
+        shown: bool = True,
         rng: Random | None = None,
     ) -> None:
         self.store = store
         self.engine = engine
         self.policy = policy
         self.annotator = annotator
+        self.shown = shown
         self.path = store.path(story_id)
         self.revealed: set[str] = set()  # choices whose parameters the reader may see
         self.unexplained: str | None = None  # the decision that was made last, while nobody has said why
@@ -139,9 +162,13 @@ class Playthrough:
         self._ahead: dict[str, _Ahead] = {}  # by the candidate that it would follow
         self._begun = 0  # how often the engine had begun before that
 
-    def equip(self, engine: Engine, policy: UniformPolicy, annotator: str) -> None:
+    def equip(
+        self, *, engine: Engine | None = None, policy: Policy | None = None, annotator: str | None = None
+    ) -> None:
         """Go on with others: the annotator at once, engine and policy from the next new candidates on."""
-        self._equipment, self.annotator = (engine, policy), annotator
+        before = self._equipment
+        self._equipment = engine or before[0], policy or before[1]
+        self.annotator = annotator or self.annotator
 
     def offer(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Offer]:
         """The candidates where the story stands: those that wait for an answer, or new ones.
@@ -152,6 +179,9 @@ class Playthrough:
         """
         path, back = self.path, self._back
         if waiting := back[-1][0] if back else self.store.open_choice(path.story_id):
+            if self.shown and not all(c.shown for c in waiting.candidates):
+                self.store.show(waiting.id)
+                waiting = self.store.choice(waiting.id)
             yield Offer(waiting.id, tuple(c.written for c in waiting.candidates), waiting)
             return
         if self._equipment != (self.engine, self.policy):
@@ -197,7 +227,7 @@ class Playthrough:
                         uuid4().hex,
                         slot,
                         place,
-                        True,
+                        self.shown,
                         self.policy.name,
                         plan.draws[slot].log_density,
                         rows[slot],
@@ -284,8 +314,8 @@ class Playthrough:
                 self.tie(choice, milliseconds)
             case "none_good":
                 self.reroll(choice, milliseconds)
-            case "undone":
-                raise ValueError("undo is no answer")
+            case "undone" | "auto":
+                raise ValueError(f"{answer.kind} is no answer")
 
     def choose(self, choice: Choice, candidate: Candidate, milliseconds: int) -> None:
         """Take a candidate into the story."""
@@ -318,6 +348,10 @@ class Playthrough:
         """Go on with a passage of the reader's own. Raises ValueError where it is empty."""
         by_hand = ByHand(uuid4().hex, continued(self.path.text, text))
         self._decide(choice, "written", milliseconds, by_hand=by_hand)
+
+    def go_on(self, choice: Choice, candidate: Candidate) -> None:
+        """Take a candidate into the story that no reader chose."""
+        self._decide(choice, "auto", 0, candidate.id)
 
     def explain(self, decision_id: str, reason: Reason) -> None:
         """Say why a decision was made; see ``unexplained``."""
@@ -386,7 +420,7 @@ class Playthrough:
         by_hand: ByHand | None = None,
     ) -> None:
         taken = by_hand.id if by_hand else candidate_id
-        blind = kind != "undone"  # unless the choice was revealed, which the store knows
+        blind = kind not in ("undone", "auto")  # unless the choice was revealed, which the store knows
         decision_id = self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
         self._moved(unexplained=decision_id if kind in EXPLAINED else None)
 
@@ -412,7 +446,7 @@ class Playthrough:
     def _plan(self, origin: int | str, ids: tuple[int, ...], before: Choice | None) -> _Plan:
         """What is to be offered after a text, which is known by the seed of its last candidate, or by itself."""
         rng = Random(f"{self._key} {self._offered[origin]} {origin}")
-        draws = tuple(self.policy.draw(rng, CANDIDATES))
+        draws = self.policy.draw(rng, CANDIDATES, before.step + 1 if before else 0)
         room = max(draw.settings.max_new_tokens for draw in draws)
         if room > self.engine.context // 2:
             raise FateError(

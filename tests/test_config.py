@@ -39,6 +39,8 @@ def test_ranges_and_fixed_settings_come_from_the_file(fate_home):
         ('{"best_of": 2}', 2, 10, 40),
         ('{"min_new_tokens": 30}', 6, 30, 40),
         ('{"min_new_tokens": 45}', 6, 45, 56),  # which the model's longest does not go with
+        ('{"max_new_tokens": 15}', 6, 10, 15),
+        ('{"max_new_tokens": 7}', 6, 7, 7),  # which the model's shortest does not go with
     ],
 )
 def test_what_is_not_drawn_is_as_it_suits_the_model_unless_it_is_set(monkeypatch, said, best_of, shortest, longest):
@@ -46,6 +48,12 @@ def test_what_is_not_drawn_is_as_it_suits_the_model_unless_it_is_set(monkeypatch
     suited = {"best_of": 6, "min_new_tokens": 10, "max_new_tokens": 40}
     fixed = read_config().ranges.settings_ranges(suited).fixed
     assert (fixed.best_of, fixed.min_new_tokens, fixed.max_new_tokens) == (best_of, shortest, longest)
+
+
+def test_of_a_model_without_settings_of_its_own_only_the_longest_passage_can_be_set(monkeypatch):
+    monkeypatch.setenv("FATE_RANGES__FIXED", '{"max_new_tokens": 15}')
+    fixed = read_config().ranges.settings_ranges().fixed
+    assert (fixed.min_new_tokens, fixed.max_new_tokens) == (15, 15)
 
 
 def test_a_nested_setting_can_come_from_the_environment(monkeypatch):

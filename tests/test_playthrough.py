@@ -1,9 +1,13 @@
 from dataclasses import replace
+from random import Random
+from statistics import mean
 
 import pytest
 
 from fate.core.errors import FateError
 from fate.core.sampling import SamplerSettings
+from fate.playthrough import contests, policy_named
+from fate.policy import UniformPolicy
 from fate.store import StoreError
 from tests.fakes import TEXTS, FakeEngine
 from tests.playing import BEST_OF_TWO, OPENING, POLICY, offered, playing
@@ -34,6 +38,59 @@ def test_candidates_have_different_settings_with_their_density_and_seed(store):
     assert [c.log_density for c in choice.candidates] == [POLICY.ranges.log_density(s) for s in settings]
     assert len({c.written.seed for c in choice.candidates}) == 3
     assert {c.policy for c in choice.candidates} == {"uniform"}
+
+
+def test_what_was_learnt_is_what_readers_chose_of_that_model(store):
+    play = playing(store)
+    for _ in range(30):  # always the coolest
+        choice = offered(play)
+        play.choose(choice, min(choice.candidates, key=lambda c: c.written.settings.temperature), 300)
+    assert isinstance(policy_named("uniform", POLICY.ranges, store, play.engine), UniformPolicy)
+    learned = policy_named("learned", POLICY.ranges, store, play.engine)
+    again = playing(store, policy=learned)
+    for step in range(3):
+        choice = offered(again)
+        assert {c.policy for c in choice.candidates} == {"learned"}
+        for c in choice.candidates:
+            assert c.log_density == learned.log_density(c.written.settings, step)
+            assert c.log_density != learned.log_density(c.written.settings, 3 - step)
+        again.choose(choice, choice.candidates[0], 300)
+
+    def warmth(policy):
+        draws = [draw for seed in range(100) for draw in policy.draw(Random(seed), 3, 5)]
+        return mean(draw.settings.temperature for draw in draws)
+
+    other = FakeEngine()
+    other.info = replace(other.info, weights_sha256="x" * 64)
+    knows_nothing = policy_named("learned", POLICY.ranges, store, other)
+    assert warmth(learned) < warmth(knows_nothing) == warmth(POLICY)
+
+
+def test_a_contest_is_a_choice_with_its_step_its_settings_by_place_and_the_chosen_place(store):
+    play = playing(store)
+    expected = []
+    for place in (2, 0):
+        choice = offered(play)
+        settings = [c.written.settings for c in choice.candidates]
+        expected.append(
+            (choice.step, tuple((s.top_k, s.temperature, s.typical_p, s.muse_damp) for s in settings), place)
+        )
+        play.choose(choice, choice.candidates[place], 300)
+    play.tie(offered(play), 300)
+    assert list(contests(store, play.engine.info.weights_sha256)) == expected
+    assert list(contests(store, "x" * 64)) == []
+
+
+def test_nothing_is_learnt_from_deleted_stories_or_from_what_was_taken_back(store):
+    play = playing(store)
+    play.choose(choice := offered(play), choice.candidates[0], 300)
+    play.undo()
+    gone = playing(store)
+    gone.choose(choice := offered(gone), choice.candidates[0], 300)
+    store.put(gone.path.story_id, "deleted")
+    assert list(store.contests()) == []
+    play.choose(choice := offered(play), choice.candidates[1], 300)
+    assert [row[1:4] for row in store.contests()] == [(0, 0, 0), (1, 1, 0), (0, 2, 0)]
 
 
 def test_the_same_seed_plays_the_same(store):
@@ -334,7 +391,7 @@ def test_another_engine_in_the_middle_of_an_offer_counts_from_the_next_one_on(st
     next(offers)
     another = FakeEngine()
     another.info = replace(before.info, id="another", name="another")
-    play.equip(another, POLICY, "Ann")
+    play.equip(engine=another, annotator="Ann")
     first = list(offers)[-1].choice
     assert first.model == before.info
     play.look_ahead(first, stop=lambda: False)  # which the one before writes

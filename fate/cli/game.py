@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from fate.store import Store
 
 
+Opening = Annotated[str | None, typer.Argument(help="How the story begins; - reads it from standard input.")]
+
+
 def play(
     context: typer.Context,
-    opening: Annotated[str | None, typer.Argument(help="How the story begins; - reads it from standard input.")] = None,
+    opening: Opening = None,
     model: Model = None,
     db: Database = None,
     allow_pickle: Pickle = False,
@@ -31,17 +35,63 @@ def play(
     config = settings(
         context, model=model, db=db, allow_pickle=allow_pickle or None, precision=precision, device=device
     )
-    if opening == "-":
-        if sys.stdin.isatty():
-            raise FateError("`fate play -` reads the opening from standard input; pipe it in.")
-        opening = sys.stdin.buffer.read().decode(errors="replace")
-        if not plain:
-            _keyboard_from_terminal()
-    elif opening is not None:
-        opening = os.fsencode(opening).decode(errors="replace")  # an argument can be any bytes
-    if opening is not None and not opening.strip():
-        raise FateError("The opening is empty; give the first words of a story.")
-    (run_plain if plain else run)(config, begin=True, opening=opening)
+    words = _words(opening, "play")
+    if opening == "-" and not plain:
+        _keyboard_from_terminal()
+    (run_plain if plain else run)(config, begin=True, opening=words)
+
+
+def auto(
+    context: typer.Context,
+    opening: Opening = None,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many passages; fewer where the story ends.")] = 12,
+    policy: Annotated[
+        str, typer.Option(help="learned, by what readers of the database preferred so far, or uniform.")
+    ] = "learned",
+    model: Model = None,
+    db: Database = None,
+    allow_pickle: Pickle = False,
+    precision: Precision = None,
+    device: Device = None,
+) -> None:
+    """Let fate write a story by itself; without an opening, after one that the model knows well.
+
+    The story goes to standard output as it is written, and into the database, where you can read it and go on with it.
+    Nobody chose its passages, so no preference follows from them.
+    """
+    config = settings(
+        context,
+        model=model,
+        db=db,
+        allow_pickle=allow_pickle or None,
+        precision=precision,
+        device=device,
+        policy=policy,
+    )
+    words = _words(opening, "auto")
+    from random import Random
+
+    from fate.auto import write
+    from fate.core.text import harmless
+    from fate.engine import load
+    from fate.openings import openings
+    from fate.playthrough import Playthrough, policy_named
+    from fate.store import Store
+
+    store = Store(config.db)
+    engine = load(config.model, **config.loading())
+    drawn_by = policy_named(config.policy, config.ranges.settings_ranges(engine.sampler), store, engine)
+    story_id = store.new_story(words or Random().choice(openings()).text)
+    story = Playthrough(store, engine, drawn_by, story_id, annotator=config.annotator, shown=False)
+    _any_letters(sys.stdout)
+    print(harmless(story.path.text), end="", flush=True)
+    try:
+        for passage in write(story, number):
+            print(harmless(passage), end="", flush=True)
+    finally:
+        print()
+        store.close()
+    _back_up(store)
 
 
 def judge(
@@ -60,6 +110,19 @@ def judge(
     store = Store(existing(config.db))
     Plain().judge(store, config.annotator, number, Random())
     store.close()
+
+
+def _words(opening: str | None, command: str) -> str | None:
+    """The opening that was given, or that stands in standard input. Raises FateError where it is empty."""
+    if opening == "-":
+        if sys.stdin.isatty():
+            raise FateError(f"`fate {command} -` reads the opening from standard input; pipe it in.")
+        opening = sys.stdin.buffer.read().decode(errors="replace")
+    elif opening is not None:
+        opening = os.fsencode(opening).decode(errors="replace")  # an argument can be any bytes
+    if opening is not None and not opening.strip():
+        raise FateError("The opening is empty; give the first words of a story.")
+    return opening
 
 
 def run(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
@@ -90,10 +153,9 @@ def run(config: Config, *, begin: bool = False, opening: str | None = None) -> N
 def run_plain(config: Config, *, begin: bool = False, opening: str | None = None) -> None:
     from fate.openings import openings
     from fate.plain import Plain
-    from fate.policy import UniformPolicy
     from fate.store import Store
 
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]  # what is typed can be any bytes
+    _any_letters(sys.stdin, sys.stdout)
     store, lines = Store(config.db), Plain()
     story_id = lines.choose_story(store.stories()) if not begin and store.stories() else None
     if story_id is None:
@@ -102,13 +164,20 @@ def run_plain(config: Config, *, begin: bool = False, opening: str | None = None
             return
         story_id = store.new_story(opening)
     from fate.engine import load
-    from fate.playthrough import Playthrough
+    from fate.playthrough import Playthrough, policy_named
 
     engine = load(config.model, **config.loading(), progress=lines.tell_loading)
-    policy = UniformPolicy(config.ranges.settings_ranges(engine.sampler))
+    policy = policy_named(config.policy, config.ranges.settings_ranges(engine.sampler), store, engine)
     lines.play(Playthrough(store, engine, policy, story_id, annotator=config.annotator))
     store.close()
     _back_up(store)
+
+
+def _any_letters(*streams: TextIO) -> None:
+    """What is typed can be any bytes, and not every terminal knows all letters."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _back_up(store: Store) -> None:

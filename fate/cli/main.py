@@ -67,7 +67,7 @@ def library(
 
 
 _COMMANDS = (
-    *(game.play, serve, game.judge, models.models),
+    *(game.play, game.auto, serve, game.judge, models.models),
     *(data.export, data.stats, data.replay, data.check, data.restore),
 )
 for command in _COMMANDS:

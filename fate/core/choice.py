@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 from fate.core.sampling import SamplerSettings
 
-DecisionKind = Literal["chosen", "edited", "written", "tie", "none_good", "undone"]
+DecisionKind = Literal["chosen", "edited", "written", "tie", "none_good", "undone", "auto"]
 Reason = Literal["plot", "style", "character", "surprise", "coherence"]
 FinishReason = Literal["sentence", "length", "eos", "cancelled"]
 
@@ -79,7 +79,8 @@ class Decision:
     """What an annotator said of a choice.
 
     ``chosen`` takes a candidate as it is, ``edited`` and ``written`` take a text by hand; ``tie`` and ``none_good``
-    take nothing; ``undone`` withdraws what the same annotator said before.
+    take nothing; ``undone`` withdraws what the same annotator said before. ``auto`` takes a candidate that no reader
+    chose, where fate writes by itself: no preference follows from it.
     """
 
     kind: DecisionKind
@@ -141,8 +142,10 @@ def pairs(kind: str, candidate_id: str | None, texts: Sequence[Text]) -> Iterato
 def unpaired(kind: str, candidate_id: str | None, texts: Sequence[Text]) -> Iterator[tuple[Text, bool]]:
     """(text, liked) as it follows from a decision: what was taken is liked, what was passed over for it is not.
 
-    Of "none good" every candidate is disliked.
+    Of "none good" every candidate is disliked, and of what fate took by itself nothing is known.
     """
+    if kind == "auto":
+        return
     if kind == "none_good":
         yield from ((t, False) for t in texts if not t.by_hand)
         return

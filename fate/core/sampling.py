@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 MuseMode = Literal["prob", "margin", "upstream"]
+PolicyName = Literal["uniform", "learned"]  # of what settings are drawn by, see ``fate.policy``
 MUSE_MODES: tuple[MuseMode, ...] = get_args(MuseMode)
 
 
@@ -89,6 +90,15 @@ def ramp(t: int, damp: float, initial: float, tokens: int) -> float:
     return initial + min(t / tokens, 1.0) * (damp - initial)
 
 
+class Place(NamedTuple):
+    """A point of the ranges, each side in [0, 1): where a value lies in the distribution it is drawn from."""
+
+    top_k: float
+    temperature: float
+    typical_p: float
+    muse_damp: float
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsRanges:
     """The ranges that readers are shown, and what stays fixed.
@@ -135,44 +145,78 @@ class SettingsRanges:
 
         A range of zero width is a point and adds nothing; −inf outside the ranges.
         """
-        k_low, k_high = self.top_k
-        if not k_low <= settings.top_k <= k_high:
+        top_k = settings.top_k
+        if not self.hold(top_k, settings.temperature, settings.typical_p, settings.muse_damp):
             return -math.inf
-        log_density = math.log(math.log1p(1 / settings.top_k) / math.log((k_high + 1) / k_low))
-        bounds = (
-            (settings.temperature, self.temperature[0], self.highest_temperature(settings.top_k)),
-            (settings.typical_p, *self.typical_p),
-            (settings.muse_damp, *self.muse_damp),
-        )
-        for value, low, high in bounds:
-            if not low <= value <= high:
-                return -math.inf
+        log_density = math.log(math.log1p(1 / top_k) / math.log((self.top_k[1] + 1) / self.top_k[0]))
+        for low, high in ((self.temperature[0], self.highest_temperature(top_k)), self.typical_p, self.muse_damp):
             if high > low:
                 log_density -= math.log(high - low)
         return log_density
 
-    def at(self, top_k: float, temperature: float, typical_p: float, muse_damp: float) -> SamplerSettings:
-        """The settings at four uniform numbers in [0, 1): the inverse of each distribution function."""
+    def hold(self, top_k: int, temperature: float, typical_p: float, muse_damp: float) -> bool:
+        """Whether settings can be drawn."""
+        return (
+            self.top_k[0] <= top_k <= self.top_k[1]
+            and self.temperature[0] <= temperature <= self.highest_temperature(top_k)
+            and self.typical_p[0] <= typical_p <= self.typical_p[1]
+            and self.muse_damp[0] <= muse_damp <= self.muse_damp[1]
+        )
+
+    def at(self, place: Place) -> SamplerSettings:
+        """The settings at a place of the ranges: the inverse of each distribution function."""
         k_low, k_high = self.top_k
-        k = min(int(k_low * ((k_high + 1) / k_low) ** top_k), k_high)
+        k = min(int(k_low * ((k_high + 1) / k_low) ** place.top_k), k_high)
         return replace(
             self.fixed,
             top_k=k,
-            temperature=_between(self.temperature[0], self.highest_temperature(k), temperature),
-            typical_p=_between(*self.typical_p, typical_p),
-            muse_damp=_between(*self.muse_damp, muse_damp),
+            temperature=_between(self.temperature[0], self.highest_temperature(k), place.temperature),
+            typical_p=_between(*self.typical_p, place.typical_p),
+            muse_damp=_between(*self.muse_damp, place.muse_damp),
         )
+
+    def place(self, top_k: int, temperature: float, typical_p: float, muse_damp: float) -> Place:
+        """Where settings lie in the ranges, the inverse of ``at``.
+
+        A top_k lies in the middle of its part, see ``part``. What is out of a range lies at its edge, and in the middle
+        of one that is a point.
+        """
+        top_k = min(max(top_k, self.top_k[0]), self.top_k[1])
+        return Place(
+            sum(self.part(top_k)) / 2,
+            _share(temperature, self.temperature[0], self.highest_temperature(top_k)),
+            _share(typical_p, *self.typical_p),
+            _share(muse_damp, *self.muse_damp),
+        )
+
+    def part(self, top_k: int) -> tuple[float, float]:
+        """The part of [0, 1] in which ``at`` finds this top_k."""
+        k_low, k_high = self.top_k
+        whole = math.log((k_high + 1) / k_low)
+        low = math.log(top_k / k_low) / whole
+        return low, min(low + math.log1p(1 / top_k) / whole, 1.0)
 
     def draw(self, rng: Random, n: int) -> tuple[SamplerSettings, ...]:
         """``n`` settings, spread over the ranges; all different unless the ranges leave nothing to differ in.
 
-        A Latin hypercube (McKay, Beckman & Conover, 1979): every range is cut into ``n`` parts of
-        equal probability and each part is used once, so no two candidates look alike; each draw by
-        itself has exactly the density that ``log_density`` states.
+        Each draw by itself has exactly the density that ``log_density`` states; see ``spread``.
         """
-        columns = [[(part + rng.random()) / n for part in rng.sample(range(n), n)] for _ in range(4)]
-        return tuple(self.at(*row) for row in zip(*columns, strict=True))
+        return tuple(map(self.at, spread(rng, n)))
+
+
+def spread(rng: Random, n: int) -> list[Place]:
+    """``n`` places of which each by itself is uniform, and no two look alike.
+
+    A Latin hypercube (McKay, Beckman & Conover, 1979): every side is cut into ``n`` parts of equal
+    length, and each part is used once.
+    """
+    columns = [[(part + rng.random()) / n for part in rng.sample(range(n), n)] for _ in Place._fields]
+    return [Place(*row) for row in zip(*columns, strict=True)]
 
 
 def _between(low: float, high: float, u: float) -> float:
     return min(low + (high - low) * u, high)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5

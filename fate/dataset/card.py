@@ -50,8 +50,9 @@ Texts by how they ended: {reasons}.
 Standing decisions: {decisions}. Annotators: {annotators}. {blind} were made blind, with the parameters hidden.
 
 `chosen` took a candidate, `edited` a text that the reader made of one (a pair: edited over its draft), `written` a
-text of the reader's own; `tie` and `none_good` took nothing; `undone` withdraws what the same annotator had said. Of
-each annotator the latest decision on a choice stands.
+text of the reader's own; `tie` and `none_good` took nothing; `undone` withdraws what the same annotator had said;
+`auto` is of a story that wrote itself, and took a candidate that nobody chose. Of each annotator the latest decision on
+a choice stands.
 
 ## Who wrote
 
@@ -64,7 +65,7 @@ draw by itself, for importance weights. Drawn were {ranges}. A candidate is writ
 (the `muse_top_k` most probable tokens are damped), top_k, typical_p, softmax, and one uniform number a token through
 the inverse distribution function. Where `best_of` is above 1 it is the likeliest of so many texts, by the mean raw
 log-probability of their tokens (the longest where several have -0.6 nats or more), among those that end with a
-sentence, differ from earlier candidates and repeat least of the prompt; `warped_logprobs` do not know of the others.
+sentence, differ from earlier candidates and repeat least; `warped_logprobs` do not know of the others.
 One that came out word for word as another of its choice was written again, from another seed. The texts that were
 turned down are not here.
 
@@ -119,9 +120,10 @@ class Counts:
         place = dict(zip(table["id"], table["position"], strict=True))
         for decision in batch.standing():
             self.decisions[decision["kind"]] += 1
-            self.annotators[decision["annotator"]] += 1
+            if decision["kind"] != "auto":  # which nobody said
+                self.annotators[decision["annotator"]] += 1
             self.blind += decision["blind"]
-        for decision in batch.standing(reviews=False):  # those are of choices that count already
+        for decision in batch.standing(reviews=False):  # those were asked for, and are not answers of a reader at play
             if decision["kind"] == "chosen":
                 self.positions[place[decision["candidate_id"]] + 1] += 1
 

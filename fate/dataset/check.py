@@ -19,7 +19,7 @@ from fate.store.records import Record, Row
 # What token ids add to a prompt's, as text.
 Spell = Callable[[Sequence[int], Sequence[int]], str]
 
-_TAKES = ("chosen", "edited", "written")
+_TAKES = ("chosen", "edited", "written", "auto")
 _FLOATS = ("uniforms", "logprobs", "warped_logprobs")
 
 
@@ -138,7 +138,7 @@ def _generated(row: Row, spell: Spell | None, before: np.ndarray[Any, Any] | Non
 
 
 def _decisions(record: Record) -> Iterator[str]:
-    own = {row["id"] for row in record.candidates}
+    own = {row["id"]: row["origin"] for row in record.candidates}
     for row in record.decisions:
         name, kind, taken = f"decision {row['id']}", row["kind"], row["candidate_id"]
         if row["choice_id"] != record.choice["id"]:
@@ -149,6 +149,8 @@ def _decisions(record: Record) -> Iterator[str]:
             yield f"{name} is {kind} and its candidate is {taken}."
         elif taken not in {None, *own}:
             yield f"{name} takes a candidate of another choice."
+        elif kind in ("chosen", "auto") and own[taken] != "generated":
+            yield f"{name} is {kind} and its candidate is {own[taken]}."
         reason = row.get("reason")
         if reason is not None and (kind not in EXPLAINED or reason not in REASONS):
             yield f"{name} is {kind} and its reason is {reason}."

@@ -126,7 +126,8 @@ def stats(store: Store) -> Stats:
         f"WHERE d.choice_id NOT IN {_GONE} GROUP BY a.name, d.kind"
     ):
         kinds[kind] += count
-        annotators[annotator] += count
+        if kind != "auto":  # which nobody said
+            annotators[annotator] += count
     waited = store.query(
         f"SELECT milliseconds FROM decision WHERE kind = 'chosen' AND NOT review AND choice_id NOT IN {_GONE}"
     )
@@ -170,7 +171,7 @@ def _judged_twice(store: Store) -> tuple[_Pairs, _Pairs]:
     for _, of_choice in groupby(rows, itemgetter(0)):
         standing = []
         for annotator, said in groupby(of_choice, itemgetter(1)):
-            judgements = [None if kind == "undone" else judgement for _, _, kind, judgement in said]
+            judgements = [None if kind in ("undone", "auto") else judgement for _, _, kind, judgement in said]
             for first, second in pairwise(judgements):
                 if first is not None and second is not None:
                     within[annotator][first, second] += 1
@@ -197,25 +198,14 @@ def _agreement(pairs: _Pairs) -> Agreement:
 
 
 class _Chosen:
-    """The candidates of choices of which one was chosen in play, in columns.
-
-    Reviews are of choices that count already, and what was said in play counts whatever a review said later.
-    """
+    """The candidates of choices of which one was chosen in play, in columns."""
 
     def __init__(self, store: Store) -> None:
-        rows = store.query(
-            f"SELECT c.id = d.candidate_id, c.position, h.step + 1, {', '.join(f'c.{name}' for name in SETTINGS)} "
-            "FROM decision d CROSS JOIN choice h ON h.id = d.choice_id "
-            "CROSS JOIN candidate c ON c.choice_id = h.id "
-            "WHERE d.kind = 'chosen' AND NOT d.review AND NOT EXISTS ("
-            "SELECT 1 FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id "
-            "AND NOT l.review AND (l.created_at, l.id) > (d.created_at, d.id)) "
-            f"AND c.position BETWEEN 0 AND 2 AND h.id NOT IN {_GONE}"
-        )
-        won, position, step, *settings = np.fromiter(chain.from_iterable(rows), float).reshape(-1, 3 + len(SETTINGS)).T
+        rows = np.fromiter(chain.from_iterable(store.contests()), float).reshape(-1, 4 + len(SETTINGS))
+        _, won, position, step, *settings = rows.T
         self._won = won == 1
         self.position = position.astype(int)
-        self.step = np.searchsorted([first for first, _ in STEPS], step, side="right") - 1  # which of STEPS
+        self.step = np.searchsorted([first for first, _ in STEPS], step + 1, side="right") - 1  # which of STEPS
         self.thirds: dict[str, _Numbers] = {}
         self.wins: dict[str, list[tuple[float, float, Share]]] = {}
         for name, values in zip(SETTINGS, settings, strict=True):

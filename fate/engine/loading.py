@@ -37,6 +37,7 @@ from fate.engine.hub import (
 )
 from fate.engine.kernels import Precision, products
 from fate.engine.lean import LeanDecoder, Tensors
+from fate.engine.picking import RULES
 from fate.engine.prompting import Chat, Preamble, preamble_of
 from fate.engine.spelling import decode, text_after
 from fate.engine.tokenizing import read_tokenizer
@@ -399,6 +400,7 @@ def _info(
                 "torch": torch.__version__,
                 "transformers": version("transformers"),
                 "products": products,
+                "picking": RULES,
             }
         ),
     }

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from fate.core.choice import Continuation
 
+RULES = 2  # counted up where another text would be picked of the same; stands in the model's ``versions``
+
 # Both were chosen by what readers prefer of the embedded storyteller, see its EXPERIMENTS.md.
 _ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 _LIKELY = -0.6  # nats a token, from which on a text is likely enough
@@ -21,7 +23,7 @@ class Picker:
     """
 
     def __init__(self, story: str) -> None:
-        self._told = _sequences(story)
+        self._told = set(_sequences(story))
 
     def pick(self, texts: Sequence[Continuation], said: Sequence[str]) -> Continuation:
         """The best of some complete texts, beside what other candidates of the choice say."""
@@ -32,13 +34,14 @@ class Picker:
 
             That it says something; that it came to an end; how little it says what another candidate says: the share
             of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
-            words it has that stand in the story, which would soon go round in circles without that: nothing is as
-            likely as what was said before; how likely it is, by the mean log-probability of its tokens by the raw
-            model, capped at ``_LIKELY``; and how many tokens it has.
+            words it has that were said before, in the story or in itself, which would soon go round in circles without
+            that: nothing is as likely as what was said before; how likely it is, by the mean log-probability of its
+            tokens by the raw model, capped at ``_LIKELY``; and how many tokens it has.
             """
             words = set(_words(row.text))
             alike = max((len(words & those) / max(1, len(words | those)) for those in others), default=0.0)
-            again = len(_sequences(row.text) & self._told)
+            sequences = _sequences(row.text)
+            again = len(sequences) - len(set(sequences) - self._told)
             likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
             ended = row.finish_reason != "length"
             return bool(words), ended, -max(_ALIKE, alike), -again, min(_LIKELY, likely), row.kept
@@ -46,10 +49,10 @@ class Picker:
         return max(texts, key=worth)
 
 
-def _sequences(text: str) -> set[tuple[str, ...]]:
-    """The sequences of three words in a text."""
+def _sequences(text: str) -> list[tuple[str, ...]]:
+    """The sequences of three words in a text, each as often as it stands there."""
     words = _words(text)
-    return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
+    return [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
 
 
 def _words(text: str) -> list[str]:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
-from fate.core.sampling import SamplerSettings, SettingsRanges
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """One candidate's settings, and the log-density with which its policy draws them."""
-
-    settings: SamplerSettings
-    log_density: float
+from fate.core.sampling import SettingsRanges
+from fate.policy.draw import Draw
 
 
 class UniformPolicy:
@@ -24,6 +16,6 @@ class UniformPolicy:
     def __init__(self, ranges: SettingsRanges) -> None:
         self.ranges = ranges
 
-    def draw(self, rng: Random, n: int) -> tuple[Draw, ...]:
-        """Settings for ``n`` candidates of one choice, each different from the others."""
+    def draw(self, rng: Random, n: int, step: int) -> tuple[Draw, ...]:
+        """See ``Policy``; every step is like every other."""
         return tuple(Draw(settings, self.ranges.log_density(settings)) for settings in self.ranges.draw(rng, n))

@@ -193,6 +193,13 @@ class Store:
             if row := session.get(tables.Choice, choice_id):
                 row.revealed = True
 
+    def show(self, choice_id: str) -> None:
+        """Note that the candidates of a choice are about to be on a screen, which so far were on none."""
+        with self._writing() as session:
+            of_choice = col(tables.Candidate.choice_id) == choice_id
+            for row in session.exec(select(tables.Candidate).where(of_choice, tables.Candidate.origin == "generated")):
+                row.shown = True
+
     def decide(
         self,
         choice: core.Choice,
@@ -339,6 +346,27 @@ class Store:
                     "WHERE d.kind = 'chosen' AND c.position IS NOT NULL GROUP BY c.position"
                 )
             )
+        )
+
+    def contests(self, weights_sha256: str | None = None) -> Iterator[tuple[float, ...]]:
+        """The candidates of every decision in play that chose one of three, those of a decision together.
+
+        Of each: a number of the decision, whether it was chosen, position, step, temperature, top_k, typical_p and
+        muse_damp. What was said in play counts, whatever a review said later; deleted stories do not. With the hash of
+        a model's weights, only what that model wrote.
+        """
+        return self.query(
+            "SELECT d.rowid, c.id = d.candidate_id, c.position, h.step, "
+            "c.temperature, c.top_k, c.typical_p, c.muse_damp "
+            "FROM decision d CROSS JOIN choice h ON h.id = d.choice_id "
+            "CROSS JOIN candidate c ON c.choice_id = h.id "
+            "WHERE d.kind = 'chosen' AND NOT d.review AND NOT EXISTS ("
+            "SELECT 1 FROM decision l WHERE l.choice_id = d.choice_id AND l.annotator_id = d.annotator_id "
+            "AND NOT l.review AND (l.created_at, l.id) > (d.created_at, d.id)) "
+            "AND c.position BETWEEN 0 AND 2 "
+            "AND h.id NOT IN (SELECT h.id FROM story s JOIN choice h ON h.story_id = s.id WHERE s.state = 'deleted') "
+            + ("AND h.model_id IN (SELECT id FROM model WHERE weights_sha256 = ?)" if weights_sha256 else ""),
+            *([weights_sha256] if weights_sha256 else []),
         )
 
     def query(self, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:

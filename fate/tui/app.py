@@ -18,7 +18,6 @@ from textual.widgets import Static
 
 from fate.config import Config, save
 from fate.core.errors import FateError
-from fate.policy import UniformPolicy
 from fate.tui import screens
 from fate.tui.commands import KeyCommands
 from fate.tui.first_frame import WORDS
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from fate.core.story import StorySummary
     from fate.engine import Engine
     from fate.playthrough import Playthrough
+    from fate.policy import Policy
     from fate.store import Store
 
 
@@ -242,8 +242,7 @@ class FateApp(TerminalApp):
         from fate.playthrough import Playthrough
 
         assert self.engine is not None
-        policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.sampler))
-        game = Playthrough(self.store, self.engine, policy, story_id, annotator=self.config.annotator)
+        game = Playthrough(self.store, self.engine, self._policy(), story_id, annotator=self.config.annotator)
         self._games.add(game)  # see watch_config
         return game
 
@@ -295,13 +294,22 @@ class FateApp(TerminalApp):
         elif name == "keymap":
             self._give_keys()
 
-    def watch_config(self) -> None:
-        for game in self._games:
-            assert self.engine is not None  # without it there is no game
-            policy = UniformPolicy(self.config.ranges.settings_ranges(self.engine.sampler))
-            game.equip(self.engine, policy, self.config.annotator)
+    def _policy(self) -> Policy:
+        from fate.playthrough import policy_named
 
-    watch_engine = watch_config
+        assert self.engine is not None
+        ranges = self.config.ranges.settings_ranges(self.engine.sampler)
+        return policy_named(self.config.policy, ranges, self.store, self.engine)
+
+    def watch_config(self, before: Config, now: Config) -> None:
+        for game in self._games:
+            game.equip(annotator=now.annotator)
+            if (now.policy, now.ranges) != (before.policy, before.ranges):
+                game.equip(policy=self._policy())
+
+    def watch_engine(self) -> None:
+        for game in self._games:
+            game.equip(engine=self.engine, policy=self._policy())
 
     # --- the model --------------------------------------------------------------------------------
 

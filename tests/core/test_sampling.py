@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from fate.core.sampling import SamplerSettings, SettingsRanges, ramp
+from fate.core.sampling import SamplerSettings, SettingsRanges, ramp, spread
 
 
 @st.composite
@@ -68,6 +68,27 @@ def test_every_draw_lies_in_its_ranges_and_has_a_density(r, seed, n):
         assert r.temperature[0] <= settings.temperature <= r.highest_temperature(settings.top_k)
         assert r.typical_p[0] <= settings.typical_p <= r.typical_p[1]
         assert math.isfinite(r.log_density(settings))
+
+
+@given(ranges(), st.integers(0, 2**32))
+def test_settings_lie_where_they_were_drawn_from(r, seed):
+    for place in spread(Random(seed), 3):
+        settings = r.at(place)
+        low, high = r.part(settings.top_k)
+        assert low - 1e-9 <= place.top_k <= high + 1e-9
+        found = r.place(settings.top_k, settings.temperature, settings.typical_p, settings.muse_damp)
+        assert low <= found.top_k <= high
+        again = r.at(found)
+        assert again.top_k == settings.top_k
+        for name in ("temperature", "typical_p", "muse_damp"):
+            assert 0 <= getattr(found, name) <= 1
+            assert getattr(again, name) == pytest.approx(getattr(settings, name), abs=1e-9)
+
+
+def test_settings_outside_of_the_ranges_lie_at_their_edges():
+    r = SettingsRanges(top_k=(8, 120))
+    assert r.place(500, 9.0, 0.1, 0.0) == r.place(120, r.highest_temperature(120), r.typical_p[0], r.muse_damp[0])
+    assert r.place(1, 0.1, 1.0, 9.0) == r.place(8, r.temperature[0], 1.0, r.muse_damp[1])
 
 
 @given(st.integers(0, 2**32))

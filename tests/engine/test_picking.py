@@ -65,5 +65,10 @@ def test_of_texts_that_are_all_alike_the_least_alike_counts():
     assert picked(text("a b c d.", -0.7), text("a b c x y z."), ["a b c d."]) == 1
 
 
+def test_a_text_that_repeats_itself_says_it_again():
+    assert picked(text(" A letter. A letter. A letter.", -0.7), text(" A letter. A lamp. A letter.")) == 1
+    assert picked(text(" A bell, a bell.", -0.7), text(" Nobody answered her.")) == 0  # no three words twice
+
+
 def test_a_text_that_says_less_again_is_better_than_a_likelier_one():
     assert picked(text(" There was a girl who kept it.", -0.7), text(" Was there a girl who kept it?")) == 1

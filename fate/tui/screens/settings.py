@@ -29,6 +29,7 @@ _NAMES = (
     "device",
     "chat",
     "look_ahead",
+    "policy",
     "annotator",
     "blind",
     "reasons",

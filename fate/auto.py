@@ -1,0 +1,37 @@
+"""Stories that fate writes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fate.core.choice import Candidate
+from fate.engine.picking import Picker
+
+if TYPE_CHECKING:
+    from fate.playthrough import Playthrough
+
+
+def write(playthrough: Playthrough, choices: int) -> Iterator[str]:
+    """Go on with a story; yields each passage once it is kept.
+
+    Three candidates are offered at each choice as they would be to a reader, and the one is taken that the game would
+    pick of several texts. Ends after as many choices, or where the story does: but not in its first half, while a
+    candidate goes on.
+    """
+    for step in range(choices):
+        *_, last = playthrough.offer()
+        assert last.choice is not None
+        candidates = last.choice.candidates
+        if step < choices // 2:
+            candidates = tuple(c for c in candidates if not _ends(c)) or candidates
+        rows = [c.written for c in candidates]
+        taken = candidates[rows.index(Picker(playthrough.path.text).pick(rows, ()))]
+        playthrough.go_on(last.choice, taken)
+        yield taken.written.text
+        if _ends(taken):
+            return
+
+
+def _ends(candidate: Candidate) -> bool:
+    return candidate.written.finish_reason == "eos"
