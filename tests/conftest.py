@@ -16,6 +16,11 @@ settings.register_profile("fate", deadline=None)
 settings.load_profile("fate")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, because tests of screens and processes wait a good part of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A model folder of each family."""

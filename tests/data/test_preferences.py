@@ -4,7 +4,7 @@ import gzip
 import itertools
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -319,11 +319,17 @@ def test_a_candidate_is_worth_its_mark_less_its_most_worn_phrase(preferences, tm
 
 def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
-    found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=6)
-    assert sum(len(one.candidates) for one in found) == 36_647 - 7  # would change the last token of their prompt
-    prompts = [tokenizer.decode(one.prompt[1:]) for one in found]
-    assert len(set(prompts)) == len(prompts)
-    assert not {opening.text for opening in openings()} & set(prompts)  # so that they can be judged
-    assert {mark for one in found for _, mark in one.candidates} == {0, 1, 2, 3, 4}
+    found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=2)
+    assert sum(len(one.candidates) for one in found) == 10_967 - 1  # would change the last token of its prompt
+    entries = [json.loads(line) for line in gzip.open(train.PREFERENCES, "rt", encoding="utf-8")]
+    assert len(entries) == len(found)
+    prompts = {entry["prompt"] for entry in entries}
+    assert len(prompts) == len(entries)
+    assert not {opening.text for opening in openings()} & prompts  # so that they can be judged
+    marks = defaultdict(set)
+    for entry in entries:
+        for candidate in entry["candidates"]:
+            marks[candidate["round"] > 8].add(candidate["mark"])
+    assert marks == {False: {0, 1, 2, 3, 4}, True: {0, 1, 2, 2.5, 4, 5}}
     assert any(recipe.preferred for recipe in train.RUNS)
     assert all(recipe.teachers for recipe in train.RUNS if recipe.preferred)
