@@ -321,7 +321,8 @@ def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
     found = preferences.read_preferences(train.PREFERENCES, tokenizer, rounds=2)
     assert sum(len(one.candidates) for one in found) == 10_967 - 1  # would change the last token of its prompt
-    entries = [json.loads(line) for line in gzip.open(train.PREFERENCES, "rt", encoding="utf-8")]
+    with gzip.open(train.PREFERENCES, "rt", encoding="utf-8") as lines:
+        entries = [json.loads(line) for line in lines]
     assert len(entries) == len(found)
     prompts = {entry["prompt"] for entry in entries}
     assert len(prompts) == len(entries)
