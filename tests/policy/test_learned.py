@@ -40,7 +40,7 @@ def cool_at_first_and_warm_later(each, step):
     return (each[1] - 0.9) * (-12 if step < 4 else 12)
 
 
-def temperatures(policy, step, n=150):
+def temperatures(policy, step, n=100):
     rng = Random(1)
     return [draw.settings.temperature for _ in range(n) for draw in policy.draw(rng, 3, step)]
 

@@ -48,8 +48,11 @@ def check_lines(app, size):
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("texts", [LETTERS, SIGNS], ids=["letters", "signs"])
-@pytest.mark.parametrize("size", [(120, 40), (40, 12)])
+@pytest.mark.parametrize(
+    ("size", "texts"),
+    [((120, 40), LETTERS), ((40, 12), LETTERS), ((40, 12), SIGNS)],
+    ids=["wide-letters", "narrow-letters", "narrow-signs"],
+)
 async def test_all_screens_show_it_harmlessly(game, store, size, texts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a story is saved there
     app = game(FakeEngine(texts[1:]), opening=f"Once {texts[0]}")
