@@ -13,7 +13,17 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from fate.core.choice import EXPLAINED, ByHand, Candidate, Choice, Continuation, Decision, DecisionKind, Reason
+from fate.core.choice import (
+    EXPLAINED,
+    UNJUDGED,
+    ByHand,
+    Candidate,
+    Choice,
+    Continuation,
+    Decision,
+    DecisionKind,
+    Reason,
+)
 from fate.core.errors import FateError, StoppedError
 from fate.core.sampling import PolicyName, SamplerSettings, SettingsRanges
 from fate.core.story import Path, continued
@@ -420,7 +430,7 @@ class Playthrough:
         by_hand: ByHand | None = None,
     ) -> None:
         taken = by_hand.id if by_hand else candidate_id
-        blind = kind not in ("undone", "auto")  # unless the choice was revealed, which the store knows
+        blind = kind not in UNJUDGED  # unless the choice was revealed, which the store knows
         decision_id = self.store.decide(choice, Decision(kind, taken, milliseconds, self.annotator, blind), by_hand)
         self._moved(unexplained=decision_id if kind in EXPLAINED else None)
 

@@ -14,6 +14,7 @@ FinishReason = Literal["sentence", "length", "eos", "cancelled"]
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 EXPLAINED: tuple[DecisionKind, ...] = ("chosen", "edited", "none_good")  # decisions that can have a reason
+UNJUDGED: tuple[DecisionKind, ...] = ("undone", "auto")  # decisions that judge nothing
 
 
 @dataclass(frozen=True, slots=True)

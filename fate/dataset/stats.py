@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from fate.core.choice import UNJUDGED
 from fate.store import Store
+from fate.store.store import DELETED
 
 SETTINGS = ("temperature", "top_k", "typical_p", "muse_damp")
 STEPS = ((1, 1), (2, 3), (4, 7), (8, 15), (16, None))  # of a story, from one
 ENOUGH = 30  # of anything, to speak of a share of it
-
-
-# The choices of stories that were deleted, which count nowhere. They are few, so this is faster than to look up the
-# story of every choice.
-_GONE = "(SELECT h.id FROM story s JOIN choice h ON h.story_id = s.id WHERE s.state = 'deleted')"
 
 _Numbers = np.ndarray[Any, np.dtype[Any]]
 
@@ -117,19 +114,19 @@ def stats(store: Store) -> Stats:
     """All of it. Memory grows by some 60 bytes with a candidate; texts and tensors are not read."""
     ((stories, choices, candidates),) = store.query(
         "SELECT (SELECT count(*) FROM story WHERE state <> 'deleted'), "
-        f"(SELECT count(*) FROM choice WHERE id NOT IN {_GONE}), "
-        f"(SELECT count(*) FROM candidate WHERE choice_id NOT IN {_GONE})"
+        f"(SELECT count(*) FROM choice WHERE id NOT IN {DELETED}), "
+        f"(SELECT count(*) FROM candidate WHERE choice_id NOT IN {DELETED})"
     )
     kinds, annotators = Counter[str](), Counter[str]()
     for annotator, kind, count in store.query(
         "SELECT a.name, d.kind, count(*) FROM standing_decision d JOIN annotator a ON a.id = d.annotator_id "
-        f"WHERE d.choice_id NOT IN {_GONE} GROUP BY a.name, d.kind"
+        f"WHERE d.choice_id NOT IN {DELETED} GROUP BY a.name, d.kind"
     ):
         kinds[kind] += count
         if kind != "auto":  # which nobody said
             annotators[annotator] += count
     waited = store.query(
-        f"SELECT milliseconds FROM decision WHERE kind = 'chosen' AND NOT review AND choice_id NOT IN {_GONE}"
+        f"SELECT milliseconds FROM decision WHERE kind = 'chosen' AND NOT review AND choice_id NOT IN {DELETED}"
     )
     milliseconds = [each for (each,) in waited]
     within, between = _judged_twice(store)
@@ -166,12 +163,12 @@ def _judged_twice(store: Store) -> tuple[_Pairs, _Pairs]:
         "LEFT JOIN candidate taken ON taken.id = d.candidate_id "
         "LEFT JOIN candidate offered ON offered.id = COALESCE(taken.draft_id, taken.id) "
         "WHERE d.choice_id IN (SELECT choice_id FROM decision GROUP BY choice_id HAVING count(*) > 1) "
-        f"AND d.choice_id NOT IN {_GONE} ORDER BY d.choice_id, d.annotator_id, d.created_at, d.id"
+        f"AND d.choice_id NOT IN {DELETED} ORDER BY d.choice_id, d.annotator_id, d.created_at, d.id"
     )
     for _, of_choice in groupby(rows, itemgetter(0)):
         standing = []
         for annotator, said in groupby(of_choice, itemgetter(1)):
-            judgements = [None if kind in ("undone", "auto") else judgement for _, _, kind, judgement in said]
+            judgements = [None if kind in UNJUDGED else judgement for _, _, kind, judgement in said]
             for first, second in pairwise(judgements):
                 if first is not None and second is not None:
                     within[annotator][first, second] += 1
