@@ -61,7 +61,7 @@ def export(
     )
     store = Store(existing(settings(context, db=db).db), writes=False)
     ((choices,),) = store.query("SELECT count(*) FROM choice WHERE created_at >= ?", options.since)
-    with _progress("exporting", choices) as advance:
+    with progress("exporting", choices) as advance:
         exported = write(store, folder, options, advance)
     store.close()
     print(f"{folder}: {', '.join(f'{rows:,} {name}' for name, rows in exported.rows.items())}")
@@ -254,7 +254,7 @@ def _time(date: str) -> str:
 
 
 @contextmanager
-def _progress(words: str, total: int) -> Iterator[Callable[[int], object]]:
+def progress(words: str, total: int) -> Iterator[Callable[[int], object]]:
     """A bar on a terminal, and nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -10,6 +10,7 @@ import typer
 
 from fate import __version__
 from fate.cli import data, game, models
+from fate.cli.learn import learn
 from fate.cli.options import Database, Device, Lines, Model, Pickle, Precision, settings
 from fate.cli.serve import serve
 from fate.core.errors import FateError
@@ -68,7 +69,7 @@ def library(
 
 _COMMANDS = (
     *(game.play, game.auto, serve, game.judge, models.models),
-    *(data.export, data.stats, data.replay, data.check, data.restore),
+    *(data.export, data.stats, learn, data.replay, data.check, data.restore),
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,11 @@ class Branch:
     text: str
     origin: str  # generated, edited or written
     taken: bool  # whether a decision ever took it
+
+
+def place_of(story_id: str) -> float:
+    """A story's place in [0, 1), even over stories and always the same: what splits of the dataset go by."""
+    return int.from_bytes(hashlib.sha256(story_id.encode()).digest()[:8], "big") / 2**64
 
 
 def title_of(opening: str, longest: int = 48) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from fate.core.errors import FateError
+from fate.core.story import place_of
 from fate.dataset.card import TITLE, Counts, card
 from fate.dataset.croissant import croissant
 from fate.dataset.findings import Findings
@@ -62,10 +62,7 @@ class ExportOptions:
 
     def split_of(self, story_id: str) -> str:
         """The split of a story: the same however many others there are."""
-        if self.split is None:
-            return "train"
-        place = int.from_bytes(hashlib.sha256(story_id.encode()).digest()[:8], "big") / 2**64
-        return "train" if place < self.split else "test"
+        return "train" if self.split is None or place_of(story_id) < self.split else "test"
 
 
 @dataclass(frozen=True, slots=True)

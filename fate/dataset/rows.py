@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fate.core.choice import Text, pairs, unpaired
+from fate.core.choice import pairs, unpaired
 from fate.store.records import Batch, Record, Row
 from fate.store.tensors import numbers
 
@@ -180,7 +180,7 @@ def _numbers(blobs: list[bytes | None], fields: _Fields) -> dict[str, pa.Array]:
 def pair_rows(record: Record, window: int | None = None) -> Iterator[Row]:
     """``prompt, chosen, rejected`` for each preference that a standing decision states."""
     prompt, space = _prompt(record, window)
-    candidates, texts = _texts(record)
+    candidates, texts = {c["id"]: c for c in record.candidates}, record.texts()
     for decision in record.standing():
         for chosen, rejected in pairs(decision["kind"], decision["candidate_id"], texts):
             yield {
@@ -196,7 +196,7 @@ def pair_rows(record: Record, window: int | None = None) -> Iterator[Row]:
 def unpaired_rows(record: Record, window: int | None = None) -> Iterator[Row]:
     """``prompt, completion, label`` for each text that a standing decision likes or dislikes."""
     prompt, space = _prompt(record, window)
-    candidates, texts = _texts(record)
+    candidates, texts = {c["id"]: c for c in record.candidates}, record.texts()
     for decision in record.standing():
         for text, liked in unpaired(decision["kind"], decision["candidate_id"], texts):
             yield {
@@ -234,11 +234,6 @@ def _prompt(record: Record, window: int | None) -> tuple[str, str]:
         return prompt, space
     kept = prompt[-max(1, len(prompt) * window // tokens) :]
     return kept.partition(" ")[2] or kept, space
-
-
-def _texts(record: Record) -> tuple[dict[str, Row], list[Text]]:
-    candidates = {candidate["id"]: candidate for candidate in record.candidates}
-    return candidates, [Text(c["id"], c["text"], c["draft_id"], c["origin"] != "generated") for c in record.candidates]
 
 
 def _origin(record: Record, decision: Row) -> Row:

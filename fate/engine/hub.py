@@ -31,7 +31,7 @@ from fate.core.errors import FateError
 ADVICE = "give a folder with config.json, or a hub id such as bigscience/bloom-560m"
 PATIENCE = 6.0  # seconds that the hub has to say what a model consists of
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt", "spiece.model")
-_DESCRIPTIONS = {
+DESCRIPTIONS = {  # all that fate reads of a model beside its weights
     *TOKENIZER_FILES,
     *("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "chat_template.jinja", "README.md"),
@@ -142,7 +142,7 @@ def _download(name: str, pickle: bool, progress: Progress) -> Path:
             raise no_weights(name)
         if unknown := sorted(set(parts.files) - set(sizes)):
             raise EngineError(f"{name} is not whole on the hub: {unknown[0]} is missing.")
-        wanted = [file for file in sizes if file in _DESCRIPTIONS]
+        wanted = [file for file in sizes if file in DESCRIPTIONS]
         wanted += [*([parts.index] if parts.index else []), *parts.files]
         total = sum(sizes[file] for file in wanted)
         _check_room(name, total)

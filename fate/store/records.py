@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fate.core.choice import Text
+
 Row = dict[str, Any]
 Columns = dict[str, list[Any]]
 
@@ -34,6 +36,10 @@ class Record:
             latest.pop(decision["annotator_id"], None)
             latest[decision["annotator_id"]] = decision
         return list(latest.values())
+
+    def texts(self) -> list[Text]:
+        """What was offered, as far as preferences are between it."""
+        return [Text(c["id"], c["text"], c["draft_id"], c["origin"] != "generated") for c in self.candidates]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,146 @@
+"""How much of what a reader likes a model learns from their choices: simulated readers with simple tastes.
+
+    python benchmarks/learning.py [--model FOLDER] [--stories 4 16 64] [--out benchmarks/learning.json]
+
+A reader likes one thing in a text (``TASTES``): a text that has one standard deviation more of it, over what the model
+offers, is liked ``--taste`` nats more, and they choose in proportion to the exponential of their liking, in stories of
+eight choices. ``fate learn`` makes a model of so many stories. Then both models write three candidates at each choice
+of stories that the reader never saw. Printed is how often the reader would choose a text of the model that has learnt
+over one of the model that has not, and how likely each model finds what it writes itself (nats a token): a model that
+had learnt to say one thing only would be surer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+from statistics import mean, pstdev
+
+from fate.config import read_config
+from fate.core.choice import Candidate, Choice, Continuation
+from fate.engine import Engine, load
+from fate.learn import LearnError, Tuning, examples, held_out
+from fate.openings import openings
+from fate.playthrough import Playthrough
+from fate.policy import UniformPolicy
+from fate.store import Store
+
+STEPS = 8
+UNSEEN = 12  # stories after which both models write
+TASTES: dict[str, Callable[[str], float]] = {
+    "speech": lambda text: float('"' in text),
+    "short": lambda text: -math.log(len(text)),
+    "outdoors": lambda text: float(bool(re.search(OUTDOORS, text))),
+}
+OUTDOORS = r"\b(rain|wind|snow|sun|moon|stars?|sky|clouds?|sea|river|lake|water|trees?|woods?|forest|garden|hills?)\b"
+
+
+class Reader:
+    """Likes one thing in a text, in proportion to ``taste``; ``scale`` is what is offered usually of it."""
+
+    def __init__(self, of: Callable[[str], float], taste: float, usual: list[str], rng: Random) -> None:
+        values = [of(text) for text in usual]
+        self._of, self._scale, self._rng = of, taste / pstdev(values), rng
+
+    def likes(self, text: str) -> float:
+        return self._of(text) * self._scale
+
+    def chooses(self, choice: Choice) -> Candidate:
+        weights = [math.exp(self.likes(candidate.written.text)) for candidate in choice.candidates]
+        return self._rng.choices(choice.candidates, weights)[0]
+
+
+def play(engine: Engine, store: Store, number: int, seed: int, taken: Callable[[Choice], Candidate]) -> list[Choice]:
+    """So many stories, of which ``taken`` says how they go on."""
+    rng = Random(seed)
+    policy = UniformPolicy(read_config().ranges.settings_ranges(engine.sampler))
+    choices = []
+    for _ in range(number):
+        story = Playthrough(store, engine, policy, store.new_story(rng.choice(openings()).text), rng=rng)
+        for _ in range(STEPS):
+            *_, offer = story.offer()
+            assert offer.choice is not None
+            choices.append(offer.choice)
+            story.choose(offer.choice, taken(offer.choice), 1000)
+    return choices
+
+
+def written(engine: Engine, choices: Sequence[Choice]) -> list[list[Continuation]]:
+    """What a model writes where others stood, with their settings and seeds."""
+    rows = []
+    for choice in choices:
+        of = [candidate.written for candidate in choice.candidates]
+        generation = engine.generate(choice.prompt_ids, [row.settings for row in of], [row.seed for row in of])
+        while not generation.done:
+            generation.step()
+        rows.append(generation.rows)
+    return rows
+
+
+def sure(rows: list[list[Continuation]]) -> float:
+    """Nats a token, as the model that wrote them finds them likely."""
+    return mean(sum(row.logprobs[: row.kept]) / max(row.kept, 1) for each in rows for row in each)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=read_config().model)
+    parser.add_argument("--stories", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--taste", type=float, default=1.0)
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    engine = load(arguments.model)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        rng = Random(0)
+        unseen = play(engine, Store(str(scratch / "unseen.db")), UNSEEN, 1, lambda c: rng.choice(c.candidates))
+        before = written(engine, unseen)
+        usual = [row.text for each in before for row in each]
+        for name, of in TASTES.items():
+            for number in arguments.stories:
+                reader = Reader(of, arguments.taste, usual, Random(2))
+                store = Store(str(scratch / f"{name}-{number}.db"))
+                play(engine, store, number, 3, reader.chooses)
+                row = {"reader": name, "stories": number, "choices": number * STEPS}
+                try:
+                    learning, measuring = held_out(examples(store, engine))
+                    tuning = Tuning(arguments.model, scratch / f"{name}-{number}", learning, measuring)
+                    for _ in tuning.passes(arguments.passes):
+                        pass
+                    tuning.save()
+                except LearnError as error:
+                    results.append(row | {"learnt": str(error)})
+                    print(results[-1], flush=True)
+                    continue
+                learnt = load(str(tuning.folder))
+                after = written(learnt, unseen)
+                duels = [
+                    1 / (1 + math.exp(reader.likes(old.text) - reader.likes(new.text)))
+                    for news, olds in zip(after, before, strict=True)
+                    for new in news
+                    for old in olds
+                ]
+                row |= {
+                    "duels": round(mean(duels), 3),
+                    "measured": asdict(tuning.best) if tuning.best else None,
+                    "sure_before": round(sure(before), 3),
+                    "sure_after": round(sure(after), 3),
+                    "texts": [row.text for row in after[STEPS - 1]],
+                }
+                results.append(row)
+                print(row, flush=True)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

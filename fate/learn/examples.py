@@ -1,0 +1,101 @@
+"""What readers preferred, as tokens of the model that is to learn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fate.core.choice import Text, pairs
+from fate.core.errors import FateError
+from fate.core.story import place_of, prompt_window
+from fate.engine import Engine
+from fate.store import Store
+from fate.store.records import Record, Row
+from fate.store.tensors import unpack_inputs, unpack_outputs
+
+PROMPT = 256  # tokens of a prompt that are read: what lies further back says little of which text is liked
+TEXT = 128  # tokens of a text, of which only one by hand can have more
+_STORIES, _EXAMPLES = 5, 40  # fewer say nothing that would hold in another story
+_HELD_OUT = 0.2  # the share of the stories that only measures what was learnt
+
+
+class LearnError(FateError):
+    """A model that cannot learn from these choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a reader took after a prompt, and what it was preferred to, as token ids."""
+
+    story_id: str
+    prompt: tuple[int, ...]
+    texts: tuple[tuple[int, ...], ...]  # two at least; the first is the one that was taken
+
+
+def examples(store: Store, engine: Engine, annotators: Sequence[str] = ()) -> list[Example]:
+    """Every preference that follows from a standing decision, as in the config ``pairs``; those of one choice together.
+
+    Candidates of any model count. What one with the same tokenizer wrote is read by the tokens that it wrote.
+
+    Args:
+        store: where the choices are.
+        engine: with the model that is to learn; it is asked for tokens only.
+        annotators: whose decisions count; everybody's, if there are none.
+    """
+    return [
+        example
+        for batch in store.batches(annotators=annotators)
+        for record in batch.records()
+        for example in _of(record, engine)
+    ]
+
+
+def held_out(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """What is learnt from, and what measures it: a fifth of the stories, the same ones while no new ones come.
+
+    Raises LearnError where there are too few to learn anything.
+    """
+    stories = sorted({example.story_id for example in every}, key=place_of)
+    if len(stories) < _STORIES or len(every) < _EXAMPLES:
+        raise LearnError(
+            f"{len(every)} choices in {len(stories)} stories say which text was preferred, and fewer than {_EXAMPLES} "
+            f"in {_STORIES} teach nothing that holds in another story; play on."
+        )
+    measuring = set(stories[-max(1, round(_HELD_OUT * len(stories))) :])
+    return (
+        [example for example in every if example.story_id not in measuring],
+        [example for example in every if example.story_id in measuring],
+    )
+
+
+def _of(record: Record, engine: Engine) -> Iterator[Example]:
+    rows, story = {row["id"]: row for row in record.candidates}, record.choice["prompt"]
+    own = record.model["tokenizer_sha256"] == engine.info.tokenizer_sha256
+    prompt = unpack_inputs(record.choice["input_tensors"]) if own else engine.encode(story)
+
+    def tokens(text: Text) -> tuple[int, ...]:
+        row = rows[text.id]
+        return (_written(row, engine) if own and not text.by_hand else _spelled(text.text, story, prompt, engine))[
+            :TEXT
+        ]
+
+    for decision in record.standing():
+        preferred = list(pairs(decision["kind"], decision["candidate_id"], record.texts()))
+        texts = tuple(tokens(text) for text in dict.fromkeys(text for pair in preferred for text in pair))
+        if texts and all(texts):
+            yield Example(record.story["id"], prompt_window(prompt, PROMPT, engine.preamble.kept), texts)
+
+
+def _written(row: Row, engine: Engine) -> tuple[int, ...]:
+    """The tokens that a text kept, and the one that ended the story, if it did."""
+    ids = tuple(map(int, unpack_outputs(row["output_tensors"])["output_ids"]))
+    kept, after = ids[: row["kept"]], ids[row["kept"] :][:1]
+    return kept + after if engine.eos_ids.issuperset(after) else kept
+
+
+def _spelled(text: str, story: str, prompt: tuple[int, ...], engine: Engine) -> tuple[int, ...]:
+    """A text as tokens that follow its prompt: where some reach into both, as if it stood alone."""
+    whole = engine.encode(story + text)
+    if whole[: len(prompt)] == prompt:
+        return whole[len(prompt) :]
+    return engine.encode(text)[len(engine.preamble.start) :]
