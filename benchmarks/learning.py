@@ -1,13 +1,14 @@
 """How much of what a reader likes a model learns from their choices: simulated readers with simple tastes.
 
-    python benchmarks/learning.py [--model FOLDER] [--stories 4 16 64] [--out benchmarks/learning.json]
+    python benchmarks/learning.py [--model FOLDER] [--stories 16 48] [--out benchmarks/learning.json]
 
 A reader likes one thing in a text (``TASTES``): a text that has one standard deviation more of it, over what the model
 offers, is liked ``--taste`` nats more, and they choose in proportion to the exponential of their liking, in stories of
-eight choices. ``fate learn`` makes a model of so many stories. Then both models write three candidates at each choice
-of stories that the reader never saw. Printed is how often the reader would choose a text of the model that has learnt
-over one of the model that has not, and how likely each model finds what it writes itself (nats a token): a model that
-had learnt to say one thing only would be surer.
+eight choices after half of the shipped openings. What ``fate learn`` makes of so many stories and the model that it was
+then write three candidates each at the choices of stories after the other openings. Printed is how often the reader
+would take a text of the new model rather than one of the old (``duels``; where no model was written, there is nothing
+else than the old one), and how likely each finds its own texts, in nats a token: one that had learnt to say a single
+thing would be surer.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from statistics import mean, pstdev
 from fate.config import read_config
 from fate.core.choice import Candidate, Choice, Continuation
 from fate.engine import Engine, load
-from fate.learn import LearnError, Tuning, examples, held_out
-from fate.openings import openings
+from fate.learn import Tuning, examples, split
+from fate.openings import Opening, openings
+from fate.paths import new_folder
 from fate.playthrough import Playthrough
 from fate.policy import UniformPolicy
 from fate.store import Store
@@ -57,13 +59,15 @@ class Reader:
         return self._rng.choices(choice.candidates, weights)[0]
 
 
-def play(engine: Engine, store: Store, number: int, seed: int, taken: Callable[[Choice], Candidate]) -> list[Choice]:
+def play(
+    engine: Engine, store: Store, number: int, after: Sequence[Opening], seed: int, taken: Callable[[Choice], Candidate]
+) -> list[Choice]:
     """So many stories, of which ``taken`` says how they go on."""
     rng = Random(seed)
     policy = UniformPolicy(read_config().ranges.settings_ranges(engine.sampler))
     choices = []
     for _ in range(number):
-        story = Playthrough(store, engine, policy, store.new_story(rng.choice(openings()).text), rng=rng)
+        story = Playthrough(store, engine, policy, store.new_story(rng.choice(after).text), rng=rng)
         for _ in range(STEPS):
             *_, offer = story.offer()
             assert offer.choice is not None
@@ -92,52 +96,45 @@ def sure(rows: list[list[Continuation]]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=read_config().model)
-    parser.add_argument("--stories", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--stories", type=int, nargs="+", default=[16, 48])
     parser.add_argument("--taste", type=float, default=1.0)
-    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     engine = load(arguments.model)
+    known, new = openings()[::2], openings()[1::2]
     results = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         rng = Random(0)
-        unseen = play(engine, Store(str(scratch / "unseen.db")), UNSEEN, 1, lambda c: rng.choice(c.candidates))
+        unseen = play(engine, Store(str(scratch / "unseen.db")), UNSEEN, new, 1, lambda c: rng.choice(c.candidates))
         before = written(engine, unseen)
         usual = [row.text for each in before for row in each]
         for name, of in TASTES.items():
             for number in arguments.stories:
                 reader = Reader(of, arguments.taste, usual, Random(2))
                 store = Store(str(scratch / f"{name}-{number}.db"))
-                play(engine, store, number, 3, reader.chooses)
-                row = {"reader": name, "stories": number, "choices": number * STEPS}
-                try:
-                    learning, measuring = held_out(examples(store, engine))
-                    tuning = Tuning(arguments.model, scratch / f"{name}-{number}", learning, measuring)
-                    for _ in tuning.passes(arguments.passes):
-                        pass
-                    tuning.save()
-                except LearnError as error:
-                    results.append(row | {"learnt": str(error)})
-                    print(results[-1], flush=True)
-                    continue
-                learnt = load(str(tuning.folder))
-                after = written(learnt, unseen)
+                play(engine, store, number, known, 3, reader.chooses)
+                train, held_out = split(examples(store, engine))
+                tuning = Tuning(arguments.model, train, held_out)
+                *_, measured = tuning.passes(arguments.passes)
+                after = before
+                if measured.learnt:
+                    with new_folder(scratch / f"{name}-{number}") as learnt:
+                        tuning.save(learnt)
+                    after = written(load(str(scratch / f"{name}-{number}")), unseen)
                 duels = [
-                    1 / (1 + math.exp(reader.likes(old.text) - reader.likes(new.text)))
+                    1 / (1 + math.exp(reader.likes(theirs.text) - reader.likes(mine.text)))
                     for news, olds in zip(after, before, strict=True)
-                    for new in news
-                    for old in olds
+                    for mine in news
+                    for theirs in olds
                 ]
-                row |= {
-                    "duels": round(mean(duels), 3),
-                    "measured": asdict(tuning.best) if tuning.best else None,
-                    "sure_before": round(sure(before), 3),
-                    "sure_after": round(sure(after), 3),
-                    "texts": [row.text for row in after[STEPS - 1]],
-                }
-                results.append(row)
-                print(row, flush=True)
+                results.append(
+                    {"reader": name, "taste": arguments.taste, "choices": number * STEPS, "written": measured.learnt}
+                    | {name: round(value, 3) for name, value in asdict(measured).items()}
+                    | {"duels": round(mean(duels), 3), "sure": [round(sure(rows), 3) for rows in (before, after)]}
+                )
+                print(json.dumps(results[-1]), [row.text for row in after[STEPS - 1]], flush=True)
     if arguments.out:
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fate.cli.options import Database, Device, Model, Pickle, Precision, existing, settings
+from fate.cli.progress import progress
 from fate.core.errors import FateError
 
 if TYPE_CHECKING:
@@ -251,20 +250,6 @@ def _time(date: str) -> str:
         return datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError) as error:
         raise FateError(f"--since is a date like 2026-01-31, not {date!r}.") from error
-
-
-@contextmanager
-def progress(words: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar on a terminal, and nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(words, total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fate.cli.data import progress
 from fate.cli.options import Database, Device, Model, Pickle, existing, settings
+from fate.cli.progress import progress
 from fate.core.errors import FateError
 
 
 def learn(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="New folder for the model that has learnt.")],
-    passes: Annotated[int, typer.Option(min=1, help="How often each choice is learnt from, at most.")] = 3,
+    passes: Annotated[int, typer.Option(min=1, help="How often each decision is learnt from.")] = 2,
     annotator: Annotated[list[str] | None, typer.Option(help="Only their decisions; can be repeated.")] = None,
     model: Model = None,
     db: Database = None,
@@ -31,29 +32,26 @@ def learn(
 
     store = Store(existing(config.db), writes=False)
     try:
-        from fate.learn import Tuning, examples, held_out
+        from fate.learn import Tuning, examples, split
     except ModuleNotFoundError as error:
         raise FateError(f"To learn takes {error.name}, which is not installed: pip install 'fate[train]'.") from error
     from fate.engine import load
+    from fate.paths import new_folder
 
-    learning, measuring = held_out(examples(store, load(config.model, **config.loading()), annotator or ()))
-    store.close()
-    print(f"{len(learning):,} choices to learn from, {len(measuring):,} of other stories to measure it by")
-    with progress("learning", (passes + 1) * (len(learning) + len(measuring))) as advance:
-        tuning = Tuning(
-            config.model,
-            folder,
-            learning,
-            measuring,
-            device=config.device,
-            pickle=config.allow_pickle,
-            progress=advance,
-        )
-        for number, measured in enumerate(tuning.passes(passes), 1):
-            print(
-                f"pass {number}: what was taken is found in {measured.found} of {measured.examples} "
-                f"({measured.chance:.0f} by chance), loss {measured.loss:.3f} ({measured.even:.3f})",
-                flush=True,
+    with new_folder(folder) as part:
+        train, held_out = split(examples(store, load(config.model, **config.loading()), annotator or ()))
+        store.close()
+        print(f"{len(train):,} decisions to learn from, {len(held_out):,} of other stories to measure it by")
+        reads = (passes + 1) * (len(train) + len(held_out))
+        with progress("learning", reads) as advance:
+            tuning = Tuning(
+                config.model, train, held_out, device=config.device, pickle=config.allow_pickle, progress=advance
             )
-    tuning.save()
-    print(f"{folder}: written; play with it by `fate --model {folder}`")
+            for number, measured in enumerate(tuning.passes(passes), 1):
+                print(
+                    f"pass {number}: what was taken is found in {measured.found} of {measured.examples}, "
+                    f"{measured.by_chance:.0f} ± {measured.deviation:.0f} by chance; loss {measured.loss:.3f}",
+                    flush=True,
+                )
+        tuning.save(part)
+    print(f"{folder}: written; play with it by `fate --model {shlex.quote(str(folder))}`")

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 
@@ -20,6 +19,7 @@ from fate.dataset.hashes import Hashes, digests
 from fate.dataset.privacy import redacted
 from fate.dataset.rows import ROWS, SCHEMAS, choices
 from fate.dataset.writing import FORMATS, Split
+from fate.paths import new_folder
 from fate.store import Store
 from fate.store.records import Batch
 
@@ -82,24 +82,10 @@ def export(
     A config without rows is left out. ``progress`` is told of how many choices more are done. The folder appears under
     its name once it is whole; memory hardly grows with the database: by some ten bytes a candidate.
 
-    Raises ExportError where the folder exists, cannot be written, or nothing would be in it.
+    Raises FolderError where the folder is there or cannot be written, ExportError where nothing would be in it.
     """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ExportError(f"{folder} exists and is not empty; name a new folder.")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = folder.parent / f".{folder.name}-{uuid4().hex}"
-        part.mkdir()
-    except OSError as error:
-        raise ExportError(f"{folder} cannot be written: {error.strerror}; name another folder.") from error
-    try:
-        exported = _write(store, part, options or ExportOptions(), progress)
-        part.replace(folder)
-    except OSError as error:
-        raise ExportError(f"{folder} could not be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return exported
+    with new_folder(folder) as part:
+        return _write(store, part, options or ExportOptions(), progress)
 
 
 def _write(store: Store, part: Path, options: ExportOptions, progress: Callable[[int], object]) -> Exported:

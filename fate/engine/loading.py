@@ -86,7 +86,7 @@ def load(
         facts = _facts(folder, described)
         tokenizer = read_tokenizer(folder)
     except Exception as error:  # transformers raises nearly every kind, depending on what is wrong
-        raise EngineError(_sentence(name, error)) from error
+        raise EngineError(sentence(name, error)) from error
     if len(tokenizer) > facts.vocabulary:
         raise EngineError(
             f"The tokenizer of {name} knows {len(tokenizer)} tokens and its model only {facts.vocabulary}; "
@@ -97,7 +97,7 @@ def load(
             f"{name} reads only {facts.context} tokens at once, too few for a story; choose another model."
         )
     context = min(context, facts.context)
-    preamble = preamble_of(own_name, tokenizer, chat, facts.window_without_start)
+    preamble = preamble_of(facts.tuned_from or own_name, tokenizer, chat, facts.window_without_start)
     if len(preamble.start) > context // 4:
         raise EngineError(
             f"The chat template of {name} takes {len(preamble.start)} of the {context} tokens that it may read; "
@@ -121,7 +121,7 @@ def load(
     except SafetensorError as error:
         raise EngineError(f"The weights of {name} are damaged ({error}); fetch them again.") from error
     except Exception as error:  # as above
-        raise EngineError(_sentence(name, error)) from error
+        raise EngineError(sentence(name, error)) from error
     progress("trying it")
     try:
         works = _continues(decoder, facts.vocabulary, 1e-2 if runs_in == "float32" else 5e-2)
@@ -167,6 +167,7 @@ class _Facts:
     end: Any  # its end token or tokens, if it names any
     model_name: str | None
     window_without_start: bool
+    tuned_from: str | None  # the name of the model that it was before ``fate learn``
     sampler: dict[str, Any]  # the fields of SamplerSettings that suit it, if it says any
 
 
@@ -188,7 +189,14 @@ def _facts(folder: Path, described: families.Decoder | None) -> _Facts:
     if drawn := sorted(sampler.keys() & {field.name for field in fields(SettingsRanges)}):
         raise ValueError(f"its fate_sampler has {drawn[0]}, which is drawn for each candidate")
     return _Facts(
-        name, vocabulary, context, said.get("eos_token_id"), said.get("model_name"), window_without_start, sampler
+        name,
+        vocabulary,
+        context,
+        said.get("eos_token_id"),
+        said.get("model_name"),
+        window_without_start,
+        said.get("fate_tuned_from"),
+        sampler,
     )
 
 
@@ -275,7 +283,9 @@ def spellings(name: str) -> dict[str, Callable[[Sequence[int], Sequence[int]], s
     try:
         tokenizer = read_tokenizer(folder)
     except Exception as error:  # as in load
-        raise EngineError(_sentence(name, error)) from error
+        raise EngineError(sentence(name, error)) from error
+    with contextlib.suppress(OSError, ValueError):
+        own_name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("fate_tuned_from", own_name)
     preambles = [preamble_of(own_name, tokenizer, "off")]
     with contextlib.suppress(EngineError):  # most models have no template
         preambles.append(preamble_of(own_name, tokenizer, "on"))
@@ -367,7 +377,7 @@ def _executes(precision: str, size: memory.Size, device: torch.device, lean: boo
         return False
 
 
-def _sentence(name: str, error: Exception) -> str:
+def sentence(name: str, error: Exception) -> str:
     """What went wrong, in one sentence with a way out."""
     said = " ".join(str(error).split())
     if "Unrecognized configuration class" in said or "does not recognize this architecture" in said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def read_model(folder: Path, dtype: torch.dtype, *, pickle: bool) -> tuple[Any, 
     return model, sorted(report["missing_keys"])
 
 
+def cache_argument(model: Any) -> str:
+    """The argument by which a causal LM takes its cache; transformers 5.24 gave it another name."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def croppable(cache: DynamicCache) -> bool:
+    """Whether keys and values are all that a model keeps of what it read, so that its end can be taken back."""
+    return all(getattr(layer, "is_croppable", False) for layer in cache.layers)
+
+
 class TransformersDecoder:
     """Scores of the next token for several rows after one prompt; see ``decoding.Decoder``.
 
@@ -51,7 +62,8 @@ class TransformersDecoder:
         self.model = model
         self.device: torch.device = model.device
         self.forget()
-        self._in_blocks = all(getattr(layer, "is_croppable", False) for layer in self._blocks.layers)
+        self._in_blocks = croppable(self._blocks)
+        self._cache_argument = cache_argument(model)
 
     @property
     def keeps(self) -> bool:
@@ -112,7 +124,7 @@ class TransformersDecoder:
 
     def _forward(self, cache: DynamicCache, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         ids = torch.tensor(tokens, device=self.device)
-        out = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        out = self.model(input_ids=ids, use_cache=True, logits_to_keep=1, **{self._cache_argument: cache})
         scores: torch.Tensor = out.logits[:, -1].float()
         return scores
 

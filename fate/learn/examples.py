@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from fate.core.choice import Text, pairs
 from fate.core.errors import FateError
-from fate.core.story import place_of, prompt_window
+from fate.core.story import place_of
 from fate.engine import Engine
 from fate.store import Store
 from fate.store.records import Record, Row
 from fate.store.tensors import unpack_inputs, unpack_outputs
 
-PROMPT = 256  # tokens of a prompt that are read: what lies further back says little of which text is liked
-TEXT = 128  # tokens of a text, of which only one by hand can have more
+PROMPT = 128  # tokens of a story that are read: what lies further back says little of which text is liked
+TEXT = 64  # tokens of a text that count; few have more
 _STORIES, _EXAMPLES = 5, 40  # fewer say nothing that would hold in another story
 _HELD_OUT = 0.2  # the share of the stories that only measures what was learnt
 
@@ -50,7 +50,7 @@ def examples(store: Store, engine: Engine, annotators: Sequence[str] = ()) -> li
     ]
 
 
-def held_out(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+def split(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """What is learnt from, and what measures it: a fifth of the stories, the same ones while no new ones come.
 
     Raises LearnError where there are too few to learn anything.
@@ -58,8 +58,8 @@ def held_out(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     stories = sorted({example.story_id for example in every}, key=place_of)
     if len(stories) < _STORIES or len(every) < _EXAMPLES:
         raise LearnError(
-            f"{len(every)} choices in {len(stories)} stories say which text was preferred, and fewer than {_EXAMPLES} "
-            f"in {_STORIES} teach nothing that holds in another story; play on."
+            f"{len(every)} decisions in {len(stories)} stories say which text was preferred, and fewer than "
+            f"{_EXAMPLES} in {_STORIES} teach nothing that holds in another story; play on."
         )
     measuring = set(stories[-max(1, round(_HELD_OUT * len(stories))) :])
     return (
@@ -70,20 +70,21 @@ def held_out(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
 
 def _of(record: Record, engine: Engine) -> Iterator[Example]:
     rows, story = {row["id"]: row for row in record.candidates}, record.choice["prompt"]
-    own = record.model["tokenizer_sha256"] == engine.info.tokenizer_sha256
+    own = record.model.get("tokenizer_sha256") == engine.info.tokenizer_sha256
     prompt = unpack_inputs(record.choice["input_tensors"]) if own else engine.encode(story)
+    kept = engine.preamble.kept
+    room = min(PROMPT, engine.context - TEXT - len(kept))
+    read = prompt if len(prompt) <= len(kept) + room else (*kept, *prompt[-room:])
 
     def tokens(text: Text) -> tuple[int, ...]:
-        row = rows[text.id]
-        return (_written(row, engine) if own and not text.by_hand else _spelled(text.text, story, prompt, engine))[
-            :TEXT
-        ]
+        written = own and not text.by_hand
+        return (_written(rows[text.id], engine) if written else _spelled(text.text, story, prompt, engine))[:TEXT]
 
     for decision in record.standing():
         preferred = list(pairs(decision["kind"], decision["candidate_id"], record.texts()))
-        texts = tuple(tokens(text) for text in dict.fromkeys(text for pair in preferred for text in pair))
-        if texts and all(texts):
-            yield Example(record.story["id"], prompt_window(prompt, PROMPT, engine.preamble.kept), texts)
+        texts = tuple(dict.fromkeys(tokens(text) for pair in preferred for text in pair))
+        if len(texts) > 1 and all(texts) and read:  # what was cut can have become the same
+            yield Example(record.choice["story_id"], read, texts)
 
 
 def _written(row: Row, engine: Engine) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import yaml
 
 from fate.dataset import ExportError, ExportOptions, export
 from fate.dataset.rows import SCHEMAS
+from fate.paths import FolderError
 from fate.store import Store
 from tests.dataset.playing import OPENING, play
 from tests.fakes import TEXTS
@@ -343,7 +344,7 @@ def test_a_folder_that_holds_something_is_left_alone(store, tmp_path):
     play(store, "1")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(ExportError, match="not empty"):
+    with pytest.raises(FolderError, match="not empty"):
         export(store, tmp_path / "out")
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
@@ -363,7 +364,7 @@ def test_a_folder_never_stands_half_written(store, tmp_path):
             raise OSError(28, "No space left on device")
 
     broken_store = Broken(store.file)
-    with pytest.raises(ExportError, match="No space left"):
+    with pytest.raises(FolderError, match="No space left"):
         export(broken_store, tmp_path / "out")
     broken_store.close()
     assert not list(tmp_path.glob("*out*"))
