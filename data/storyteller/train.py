@@ -25,7 +25,7 @@ reader types may. Those from the eighth on learn which of some candidates that w
 ``preferences.py``; the tenth and the eleventh go on from the same model, and the eleventh writes the mean of both.
 Those from the twelfth on learn it as the game picks the best of several texts, by the mean log-probability of their
 tokens; the thirteenth and the fourteenth go on from the twelfth, and the fourteenth writes the mean of both. The
-fifteenth learns from marks that tell what takes up the story from what would fit after any.
+fifteenth and the sixteenth learn from marks that tell what takes up the story from what would fit after any.
 
 ``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see
 that they work before the many hours that they take.
@@ -213,6 +213,7 @@ RUNS = (
     later(**LIKELIER, tokens=409_600, since=6, rounds=8, seed=8),
     later(**LIKELIER | {"kept": 0.5}, tokens=409_600, since=6, rounds=8, seed=9, origin=12, worn=20.0),
     later(**LIKELIER, tokens=819_200, since=9, rounds=11, seed=10, worn=10.0),
+    later(**LIKELIER, tokens=1_228_800, since=9, rounds=13, seed=12, worn=10.0),
 )
 
 
