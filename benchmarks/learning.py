@@ -1,6 +1,6 @@
 """How much of what a reader likes a model learns from their choices: simulated readers with simple tastes.
 
-    python benchmarks/learning.py [--model FOLDER] [--stories 16 48] [--out benchmarks/learning.json]
+    python benchmarks/learning.py [--model FOLDER] [--stories 32] [--taste 2] [--out benchmarks/learning.json]
 
 A reader likes one thing in a text (``TASTES``): a text that has one standard deviation more of it, over what the model
 offers, is liked ``--taste`` nats more, and they choose in proportion to the exponential of their liking, in stories of
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -39,9 +38,7 @@ UNSEEN = 12  # stories after which both models write
 TASTES: dict[str, Callable[[str], float]] = {
     "speech": lambda text: float('"' in text),
     "short": lambda text: -math.log(len(text)),
-    "outdoors": lambda text: float(bool(re.search(OUTDOORS, text))),
 }
-OUTDOORS = r"\b(rain|wind|snow|sun|moon|stars?|sky|clouds?|sea|river|lake|water|trees?|woods?|forest|garden|hills?)\b"
 
 
 class Reader:
@@ -96,8 +93,8 @@ def sure(rows: list[list[Continuation]]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=read_config().model)
-    parser.add_argument("--stories", type=int, nargs="+", default=[16, 48])
-    parser.add_argument("--taste", type=float, default=1.0)
+    parser.add_argument("--stories", type=int, nargs="+", default=[32])
+    parser.add_argument("--taste", type=float, default=2.0)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
