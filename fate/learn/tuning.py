@@ -272,8 +272,8 @@ def _beside(config: Any) -> int:
     them, and the change: its gradients, the optimizer's two means, and itself.
     """
     width, layers, tokens = config.hidden_size, config.num_hidden_layers, PROMPT + 3 * TEXT
-    inner = getattr(config, "intermediate_size", None) or 4 * width
-    kept = layers * tokens * (14 * width + 4 * inner + 3 * config.num_attention_heads * (PROMPT + TEXT))
+    inner, heads = getattr(config, "intermediate_size", None) or 4 * width, getattr(config, "num_attention_heads", 0)
+    kept = layers * tokens * (14 * width + 4 * inner + 3 * heads * (PROMPT + TEXT))
     scores = 4 * 3 * TEXT * config.vocab_size
     change = 4 * RANK * layers * (8 * width + 3 * (width + inner))
     return int(4 * (kept + scores + change)) + 300_000_000

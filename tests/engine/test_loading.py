@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+from fate.core.sampling import SamplerSettings
 from fate.engine import EngineError, load, memory, native
 from fate.engine.hub import weights
 from fate.engine.kernels import products
@@ -317,17 +319,34 @@ def test_models_that_do_not_keep_what_they_read_are_told(tiny_folders, tmp_path,
     gpt = transformers.OpenAIGPTConfig(vocab_size=VOCABULARY, n_positions=256, n_embd=32, n_layer=2, n_head=4, **ids)
     gpt_folder = other_model(tmp_path / "gpt", tiny_folders, transformers.OpenAIGPTLMHeadModel(gpt))
     assert "other scores when it goes on" in sentence(gpt_folder)
-    mamba = transformers.MambaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, max_position_embeddings=256, **ids
-    )
-    mamba_folder = other_model(tmp_path / "mamba", tiny_folders, transformers.MambaForCausalLM(mamba))
-    assert "other scores when it goes on" in sentence(mamba_folder)
 
     def fails(*_):
         raise IndexError("no such layer")
 
     monkeypatch.setattr(transformers.DynamicCache, "reorder_cache", fails)
     assert "cannot go on from a text that it has read (IndexError('no such layer'))" in sentence(gpt_folder)
+
+
+@pytest.mark.skipif(
+    "cache" not in inspect.signature(transformers.MambaForCausalLM.forward).parameters,
+    reason="this version of transformers gives it no cache that others have",
+)
+def test_a_model_that_keeps_a_state_goes_on_from_it(tiny_folders, tmp_path):
+    ids = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    mamba = transformers.MambaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, max_position_embeddings=256, **ids
+    )
+    model = transformers.MambaForCausalLM(mamba).eval()
+    engine = load(str(other_model(tmp_path / "mamba", tiny_folders, model)))
+    prompt = engine.encode("The old man looked at the sea.")
+    generation = engine.generate(prompt, [SamplerSettings()] * 3, [1, 2, 3])
+    while not generation.done:
+        generation.step()
+    for row in generation.rows:
+        with torch.no_grad():
+            scores = model(torch.tensor([prompt + row.output_ids])).logits[0].log_softmax(-1)
+        whole = [float(scores[len(prompt) - 1 + n, token]) for n, token in enumerate(row.output_ids)]
+        assert whole[1:] == pytest.approx(row.logprobs[1:], abs=1e-3)
 
 
 def test_weights_that_are_no_numbers_are_told(tiny_folders, tmp_path):
