@@ -108,7 +108,10 @@ def test_what_holds_personal_data_is_not_uploaded_by_chance(played, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--config", "pears"), ("--format", "xml"), ("--since", "soon"), ("--since", "0001-01-01"), ("--since", "")],
+    [
+        *(("--config", "pears"), ("--format", "xml"), ("--annotator", "Nobody")),
+        *(("--since", "soon"), ("--since", "0001-01-01"), ("--since", "")),
+    ],
 )
 def test_an_option_that_cannot_be_is_one_sentence(played, tmp_path, option, value):
     assert value in sentence("export", str(tmp_path / "out"), option, value, "--db", played)
@@ -130,6 +133,15 @@ def test_stats_of_a_short_history_are_counts(played):
     assert "2 stories, 5 choices, 15 candidates" in done.stdout
     assert "decisions: chosen 4, none_good 1; by reader 5" in done.stdout
     assert "agreement between annotators: not enough data (0)" in done.stdout
+
+
+def test_a_name_that_came_with_somebodys_data_cannot_steer_the_terminal(tmp_path):
+    store = Store(tmp_path / "named.db")
+    play(store, "1", annotator="\x1b[2J")
+    store.close()
+    named = str(tmp_path / "named.db")
+    assert "by ␛[2J 1" in run("stats", "--db", named).stdout
+    assert "some by ␛[2J." in sentence("export", str(tmp_path / "out"), "--annotator", "Ann", "--db", named)
 
 
 def test_check_exits_with_1_where_a_row_is_wrong(played):

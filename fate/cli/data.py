@@ -12,6 +12,7 @@ import typer
 from fate.cli.options import Database, Device, Model, Pickle, Precision, existing, settings
 from fate.cli.progress import progress
 from fate.core.errors import FateError
+from fate.core.text import harmless
 
 if TYPE_CHECKING:
     from fate.store import Store
@@ -253,4 +254,4 @@ def _time(date: str) -> str:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n:,}" for name, n in counts.items()) or "none yet"
+    return ", ".join(f"{harmless(name)} {n:,}" for name, n in counts.items()) or "none yet"

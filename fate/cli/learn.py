@@ -27,6 +27,8 @@ def learn(
 
     A fifth of the stories is left out and says whether anything was learnt; exit status 1 if not, and no folder then.
     """
+    if context.obj["precision"]:
+        raise FateError("A model learns in float32, or in bfloat16 where there is less room; leave --precision out.")
     config = settings(context, model=model, db=db, allow_pickle=allow_pickle or None, device=device)
     from fate.store import Store
 

@@ -14,6 +14,7 @@ from fate.cli.learn import learn
 from fate.cli.options import Database, Device, Lines, Model, Pickle, Precision, settings
 from fate.cli.serve import serve
 from fate.core.errors import FateError
+from fate.core.text import harmless
 
 app = typer.Typer(
     name="fate",
@@ -36,7 +37,7 @@ def main() -> None:
     try:
         app()
     except FateError as error:
-        print(f"fate: {error}", file=sys.stderr)
+        print(f"fate: {harmless(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

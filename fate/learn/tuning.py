@@ -236,14 +236,15 @@ class Tuning:
         if "/" in self._name:
             card.data["base_model"] = self._name
         stories = len({example.story_id for example in self._train})
+        name = self._config.get("model_name") or self._name
         card.text = (
-            f"# {self._name}, tuned\n\n"
-            f"This is {self._name}, which has learnt with fate from {len(self._train)} decisions of readers in "
+            f"# {name}, tuned\n\n"
+            f"This is {name}, which has learnt with fate from {len(self._train)} decisions of readers in "
             f"{stories} stories: Direct Preference Optimization, beta {BETA:g}, of a change of rank {RANK}, added to "
             "the weights.\n\n"
             f"In {measured.found} of {measured.examples} decisions of other stories, what was taken is what became "
             f"likeliest; guessing would find {measured.by_chance:.0f} ± {measured.deviation:.0f}.\n\n"
-            f"What follows is the card of {self._name}.\n\n{card.text.lstrip()}"
+            f"What follows is the card of {name}.\n\n{card.text.lstrip()}"
         )
         return str(card)
 

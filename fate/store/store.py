@@ -316,8 +316,14 @@ class Store:
         """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many.
 
         With names of annotators only what these said, and choices of which they said anything; those of deleted
-        stories only where that is asked for.
+        stories only where that is asked for. Raises StoreError for a name that nobody has.
         """
+        known = [name for (name,) in self.query("SELECT name FROM annotator ORDER BY name")] if annotators else []
+        for name in annotators:
+            if name not in known:
+                raise StoreError(
+                    f"{self.file} has no decisions by {name}; it has some by {', '.join(known) or 'nobody'}."
+                )
         with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
             yield from read_batches(
                 cast(sqlite3.Connection, connection.driver_connection), since, annotators=annotators, deleted=deleted

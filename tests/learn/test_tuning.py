@@ -137,6 +137,7 @@ def test_the_card_says_what_it_learnt_from_and_what_came_of_it_and_keeps_what_wa
     assert (engine.info.name, engine.info.license, engine.sampler["best_of"]) == ("learnt", "ours", 2)
     assert engine.preamble.kept == ()
     card = (tmp_path / "learnt" / "README.md").read_text()
+    assert "# Another, tuned\n" in card
     assert "144 decisions of readers in 8 stories" in card
     assert f"In {tuning.measured.found} of 36 decisions" in card
     assert "It was trained at sea." in card
@@ -201,6 +202,12 @@ def test_the_command_says_what_is_missing_to_learn_from(store, tiny_folders, tmp
     assert done.returncode == 1
     assert done.stderr.startswith("fate: 0 decisions in 0 stories")
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_precision_of_the_game_is_not_silently_without_effect(store, tmp_path):
+    done = run("--precision", "int8", "learn", str(tmp_path / "mine"), "--db", str(store.file))
+    assert done.returncode == 1
+    assert "leave --precision out" in done.stderr
 
 
 def test_a_full_disk_is_told_in_a_sentence_and_nothing_stays_behind(played, tiny_folders, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import pytest
 
+from fate.store.opening import StoreError
 from tests.dataset.playing import play
 
 
@@ -36,7 +37,8 @@ def test_what_was_deleted_or_not_asked_for_is_left_out(store):
     assert gone not in stories()
     assert stories(annotators=["Ann"]) == [kept, kept]
     assert len(stories(annotators=["Ann", "Ben"])) == 3
-    assert stories(annotators=["Nobody"]) == []
+    with pytest.raises(StoreError, match=r"no decisions by Nobody; it has some by Ann, Ben\."):
+        stories(annotators=["Ann", "Nobody"])
     times = [time for batch in store.batches() for time in batch.choices["created_at"]]
     assert len(stories(since=times[1])) == 2
     assert stories(since=times[1], annotators=["Ann"]) == [kept]
