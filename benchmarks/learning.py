@@ -26,7 +26,9 @@ from statistics import mean, pstdev
 from fate.config import read_config
 from fate.core.choice import Candidate, Choice, Continuation
 from fate.engine import Engine, load
-from fate.learn import Tuning, examples, split
+from fate.learn.examples import examples
+from fate.learn.measuring import split
+from fate.learn.tuning import Tuning
 from fate.openings import Opening, openings
 from fate.paths import new_folder
 from fate.playthrough import Playthrough

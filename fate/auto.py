@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fate.core.choice import Candidate
 from fate.engine.picking import Picker
 
 if TYPE_CHECKING:
+    from fate.learn.ranker import Ranker
     from fate.playthrough import Playthrough
 
 
-def write(playthrough: Playthrough, choices: int) -> Iterator[str]:
+def write(playthrough: Playthrough, choices: int, ranker: Ranker | None = None) -> Iterator[str]:
     """Go on with a story; yields each passage once it is kept.
 
     Three candidates are offered at each choice as they would be to a reader, and the one is taken that the game would
-    pick of several texts. Ends after as many choices, or where the story does: but not in its first half, while a
-    candidate goes on.
+    pick of several texts; or, with a ranker, that readers will like. Ends after as many choices, or where the story
+    does: but not in its first half, while a candidate goes on.
     """
     for step in range(choices):
         *_, last = playthrough.offer()
@@ -25,8 +27,9 @@ def write(playthrough: Playthrough, choices: int) -> Iterator[str]:
         candidates = last.choice.candidates
         if step < choices // 2:
             candidates = tuple(c for c in candidates if not _ends(c)) or candidates
-        rows = [c.written for c in candidates]
-        taken = candidates[rows.index(Picker(playthrough.path.text).pick(rows, ()))]
+        rows, story = [c.written for c in candidates], playthrough.path.text
+        best = Picker(story).pick(rows, (), partial(ranker.liking, story) if ranker else None)
+        taken = candidates[rows.index(best)]
         playthrough.go_on(last.choice, taken)
         yield taken.written.text
         if _ends(taken):

@@ -133,6 +133,7 @@ def test_stats_of_a_short_history_are_counts(played):
     assert "2 stories, 5 choices, 15 candidates" in done.stdout
     assert "decisions: chosen 4, none_good 1; by reader 5" in done.stdout
     assert "agreement between annotators: not enough data (0)" in done.stdout
+    assert "liked in a text: not enough data" in done.stdout
 
 
 def test_a_name_that_came_with_somebodys_data_cannot_steer_the_terminal(tmp_path):

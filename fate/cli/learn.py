@@ -34,10 +34,12 @@ def learn(
 
     store = Store(existing(config.db), writes=False)
     try:
-        from fate.learn import Tuning, examples, split
+        from fate.learn.tuning import Tuning
     except ModuleNotFoundError as error:
         raise FateError(f"To learn takes {error.name}, which is not installed: pip install 'fate[train]'.") from error
     from fate.engine import load
+    from fate.learn.examples import examples
+    from fate.learn.measuring import split
     from fate.paths import new_folder
 
     with new_folder(folder) as part:
@@ -51,8 +53,7 @@ def learn(
             )
             for number, measured in enumerate(tuning.passes(passes), 1):
                 print(
-                    f"pass {number}: what was taken is found in {measured.found} of {measured.examples}, "
-                    f"{measured.by_chance:.0f} ± {measured.deviation:.0f} by chance; loss {measured.loss:.3f}",
+                    f"pass {number}: what was taken is found in {measured}; loss {measured.loss:.3f}",
                     flush=True,
                 )
         tuning.save(part)

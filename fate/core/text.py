@@ -1,4 +1,4 @@
-"""Text that a model or a reader wrote, made harmless for a terminal."""
+"""Text that a model or a reader wrote: made harmless for a terminal, and in words."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def harmless(text: str) -> str:
 def as_shown(text: str) -> str:
     """The text, harmless, and no wider in any terminal than in another: what an emoji is joined from stands apart."""
     return _JOINED.sub("", harmless(text))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in small letters, without punctuation."""
+    return re.findall(r"[\w']+", text.lower())
 
 
 def _shown(character: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fate.core.choice import Continuation
+from fate.core.text import words
 
 RULES = 2  # counted up where another text would be picked of the same; stands in the model's ``versions``
 
@@ -25,11 +25,19 @@ class Picker:
     def __init__(self, story: str) -> None:
         self._told = set(_sequences(story))
 
-    def pick(self, texts: Sequence[Continuation], said: Sequence[str]) -> Continuation:
-        """The best of some complete texts, beside what other candidates of the choice say."""
-        others = [set(_words(text)) for text in said]
+    def pick(
+        self,
+        texts: Sequence[Continuation],
+        said: Sequence[str],
+        liking: Callable[[Continuation], float] | None = None,
+    ) -> Continuation:
+        """The best of some complete texts, beside what other candidates of the choice say.
 
-        def worth(row: Continuation) -> tuple[bool, bool, float, int, float, int]:
+        Where ``liking`` knows what a reader likes, it stands for how likely a text is, and how long.
+        """
+        others = [set(words(text)) for text in said]
+
+        def worth(row: Continuation) -> tuple[bool, bool, float, int, float, float]:
             """What a text is ranked by, the first first.
 
             That it says something; that it came to an end; how little it says what another candidate says: the share
@@ -38,22 +46,18 @@ class Picker:
             that: nothing is as likely as what was said before; how likely it is, by the mean log-probability of its
             tokens by the raw model, capped at ``_LIKELY``; and how many tokens it has.
             """
-            words = set(_words(row.text))
-            alike = max((len(words & those) / max(1, len(words | those)) for those in others), default=0.0)
+            own = set(words(row.text))
+            alike = max((len(own & those) / max(1, len(own | those)) for those in others), default=0.0)
             sequences = _sequences(row.text)
             again = len(sequences) - len(set(sequences) - self._told)
             likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
-            ended = row.finish_reason != "length"
-            return bool(words), ended, -max(_ALIKE, alike), -again, min(_LIKELY, likely), row.kept
+            good = (liking(row), 0.0) if liking else (min(_LIKELY, likely), row.kept)
+            return bool(own), row.finish_reason != "length", -max(_ALIKE, alike), -again, *good
 
         return max(texts, key=worth)
 
 
 def _sequences(text: str) -> list[tuple[str, ...]]:
     """The sequences of three words in a text, each as often as it stands there."""
-    words = _words(text)
-    return [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w']+", text.lower())
+    own = words(text)
+    return [tuple(own[i : i + 3]) for i in range(len(own) - 2)]

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fate.core.choice import Text, pairs
-from fate.core.errors import FateError
-from fate.core.story import place_of
 from fate.engine import Engine
 from fate.store import Store
 from fate.store.records import Record, Row
@@ -15,12 +13,6 @@ from fate.store.tensors import unpack_inputs, unpack_outputs
 
 PROMPT = 128  # tokens of a story that are read: what lies further back says little of which text is liked
 TEXT = 64  # tokens of a text that count; few have more
-_STORIES, _EXAMPLES = 5, 40  # fewer say nothing that would hold in another story
-_HELD_OUT = 0.2  # the share of the stories that only measures what was learnt
-
-
-class LearnError(FateError):
-    """A model that cannot learn from these choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +40,6 @@ def examples(store: Store, engine: Engine, annotators: Sequence[str] = ()) -> li
         for record in batch.records()
         for example in _of(record, engine)
     ]
-
-
-def split(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """What is learnt from, and what measures it: a fifth of the stories, the same ones while no new ones come.
-
-    Raises LearnError where there are too few to learn anything.
-    """
-    stories = sorted({example.story_id for example in every}, key=place_of)
-    if len(stories) < _STORIES or len(every) < _EXAMPLES:
-        raise LearnError(
-            f"{len(every)} decisions in {len(stories)} stories say which text was preferred, and fewer than "
-            f"{_EXAMPLES} in {_STORIES} teach nothing that holds in another story; play on."
-        )
-    measuring = set(stories[-max(1, round(_HELD_OUT * len(stories))) :])
-    return (
-        [example for example in every if example.story_id not in measuring],
-        [example for example in every if example.story_id in measuring],
-    )
 
 
 def _of(record: Record, engine: Engine) -> Iterator[Example]:

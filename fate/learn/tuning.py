@@ -15,7 +15,6 @@ import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,37 +29,13 @@ from fate.engine import memory
 from fate.engine.hub import DESCRIPTIONS, EngineError, find, is_folder, no_weights, weights
 from fate.engine.loading import chosen_device, sentence
 from fate.engine.reference import cache_argument, croppable, read_model
-from fate.learn.examples import PROMPT, TEXT, Example, LearnError
+from fate.learn.examples import PROMPT, TEXT, Example
+from fate.learn.measuring import LearnError, Measured, measured
 
 BETA = 0.1  # of the paper
 RANK = 16
 BATCH = 8  # examples of a step
-_SURE = 1.64  # standard deviations of what guessing finds, above which it is found by guessing once in twenty times
 _NOTES = ("LICENSE*", "NOTICE*", "USE_POLICY*")  # files that go with a model wherever it goes
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How well rewards tell what was taken, on examples that the model did not learn from.
-
-    Attributes:
-        examples: how many there are.
-        found: in how many of them what was taken has a higher reward than all else.
-        by_chance: how many of them guessing would find.
-        deviation: the standard deviation of that.
-        loss: nats of an example.
-    """
-
-    examples: int
-    found: int
-    by_chance: float
-    deviation: float
-    loss: float
-
-    @property
-    def learnt(self) -> bool:
-        """Whether it is hardly chance."""
-        return self.found > self.by_chance + _SURE * self.deviation
 
 
 class Tuning:
@@ -202,20 +177,13 @@ class Tuning:
         return torch.tensor(numbers, device=self._device)
 
     def _measure(self, before: dict[Example, torch.Tensor]) -> Measured:
-        losses, found = [], 0
+        told = []
         with torch.no_grad():
             for example in self._held_out:
                 rewards = BETA * (self._logprobs(example) - before[example])
-                losses.append(-float(rewards.log_softmax(-1)[0]))
-                found += int(rewards[0] > rewards[1:].max())
-        chances = [1 / len(example.texts) for example in self._held_out]
-        return Measured(
-            examples=len(chances),
-            found=found,
-            by_chance=sum(chances),
-            deviation=math.sqrt(sum(chance * (1 - chance) for chance in chances)),
-            loss=sum(losses) / len(losses),
-        )
+                found = bool(rewards[0] > rewards[1:].max())
+                told.append((len(rewards), found, -float(rewards.log_softmax(-1)[0])))
+        return measured(told)
 
     def _write(self, folder: Path, measured: Measured) -> None:
         self._model.to(self._stored).save_pretrained(folder)

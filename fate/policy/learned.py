@@ -1,11 +1,9 @@
 """Settings that readers prefer, learnt from what they chose.
 
 How much a reader likes a candidate is taken to be a sum of smooth curves, one over each side of the ranges, that
-change with the step of the story; and each candidate of a choice is chosen with a probability in proportion to the
-exponential of that, which is a conditional logit (McFadden, 1974, Conditional Logit Analysis of Qualitative Choice
-Behavior). What the choices leave open of the curves is kept as a normal distribution around the likeliest ones
-(Laplace's approximation). Each candidate is drawn by curves that are drawn from it, which tries what may be good until
-it is known to be worse (Thompson, 1933; Chapelle & Li, 2011, An Empirical Evaluation of Thompson Sampling).
+change with the step of the story, by ``logit``. Each candidate is drawn by curves that are drawn from those that the
+choices leave possible, which tries what may be good until it is known to be worse (Thompson, 1933; Chapelle & Li, 2011,
+An Empirical Evaluation of Thompson Sampling).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ import numpy.typing as npt
 
 from fate.core.sampling import Place, SamplerSettings, SettingsRanges, spread
 from fate.policy.draw import Draw
+from fate.policy.logit import conditional_logit
 
 _CURVES = 64  # how many stand for all that may be
 _CELLS = 16  # of equal length, in each of which a side has one density
@@ -109,7 +108,7 @@ class LearnedPolicy:
         if not (history := list(self._history())):
             return np.empty((0, *shape))
         features, absent, won, precision = _table(self.ranges, history)
-        mean, covariance = _laplace(features, absent, won, precision)
+        mean, covariance = conditional_logit(features, absent, won, precision)
         # The same numbers for every history, so that one more choice changes the curves a little.
         normal = np.random.default_rng(0).standard_normal((_CURVES, len(mean)))
         drawn = mean + normal @ np.linalg.cholesky(covariance).T
@@ -119,7 +118,7 @@ class LearnedPolicy:
 def _table(
     ranges: SettingsRanges, history: Sequence[Contest]
 ) -> tuple[_Array, npt.NDArray[np.bool_], npt.NDArray[np.int64], _Array]:
-    """What ``_laplace`` takes, of contests.
+    """What ``conditional_logit`` takes, of contests.
 
     A candidate that is out of the ranges is absent: whoever chose among three chose among the two others, too. A
     contest that was won by one is left with no weight, as if it alone had been there.
@@ -136,41 +135,6 @@ def _table(
     sizes = [features.shape[2] // 2, features.shape[2] // 2, places.shape[1]]
     precision = np.repeat([_OPEN**-2, _CHANGES**-2, 1.0], sizes)
     return np.concatenate([features, on_screen], -1), absent, won, precision
-
-
-def _laplace(
-    features: _Array, absent: npt.NDArray[np.bool_], won: npt.NDArray[np.int64], precision: _Array
-) -> tuple[_Array, _Array]:
-    """Mean and covariance of the coefficients of a conditional logit, by Newton's method.
-
-    Args:
-        features: of each candidate of each contest, (contests, candidates, coefficients).
-        absent: candidates that were not there, (contests, candidates).
-        won: the one that was chosen, (contests,).
-        precision: of the normal around 0 that coefficients come from, (coefficients,).
-    """
-    winners = features[np.arange(len(won)), won]
-    nothing = np.where(absent, -np.inf, 0.0)
-
-    def objective(at: _Array) -> float:
-        liking = features @ at + nothing
-        return float((np.logaddexp.reduce(liking, 1) - winners @ at).sum() + (precision * at * at).sum() / 2)
-
-    at = np.zeros(len(precision))
-    while True:
-        liking = features @ at + nothing
-        shares = np.exp(liking - np.logaddexp.reduce(liking, 1)[:, None])
-        expected = np.einsum("ic,icf->if", shares, features)
-        slope = precision * at - (winners - expected).sum(0)
-        second = np.einsum("ic,icf,icg->fg", shares, features, features, optimize=True) - expected.T @ expected
-        curvature = second + np.diag(precision)
-        stride = np.linalg.solve(curvature, slope)
-        if slope @ stride < 1e-6:  # half of that, in nats, is what could still be gained
-            return at, np.linalg.inv(curvature)
-        length, before = 1.0, objective(at)
-        while objective(at - length * stride) > before - length * (slope @ stride) / 4:
-            length /= 2
-        at = at - length * stride
 
 
 def _basis(u: _Array) -> _Array:

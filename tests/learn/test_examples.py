@@ -7,8 +7,8 @@ import pytest
 from fate.core.choice import Decision
 from fate.core.story import place_of
 from fate.engine.prompting import Preamble
-from fate.learn import Example, LearnError, examples, split
-from fate.learn.examples import PROMPT, TEXT
+from fate.learn.examples import PROMPT, TEXT, Example, examples
+from fate.learn.measuring import LearnError, split
 from fate.store import tables
 from fate.store.tensors import pack_outputs
 from tests.playing import offered, playing

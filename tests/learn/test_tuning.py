@@ -12,7 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from fate.engine import EngineError, load
 from fate.engine.prompting import preamble_of
-from fate.learn import Example, LearnError, Tuning, split
+from fate.learn.examples import Example
+from fate.learn.measuring import LearnError, split
+from fate.learn.tuning import Tuning
 from tests.command import run
 from tests.playing import offered, playing
 from tests.tiny_models import FAMILIES, VOCABULARY
@@ -177,7 +179,7 @@ def played(store, engines, monkeypatch):
         for _ in range(5):
             choice = offered(play)
             play.edit(choice, choice.candidates[0], "Nobody was there.", 300)
-    monkeypatch.setattr("fate.learn.Tuning", lambda *a, **k: Tuning(*a, **k, learning_rate=2e-2))
+    monkeypatch.setattr("fate.learn.tuning.Tuning", lambda *a, **k: Tuning(*a, **k, learning_rate=2e-2))
     return store
 
 

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 
 from fate.core.sampling import SettingsRanges
 from fate.policy import Contest, LearnedPolicy, UniformPolicy
-from fate.policy.learned import _laplace, _table
+from fate.policy.learned import _table
+from fate.policy.logit import conditional_logit
 
 RANGES = SettingsRanges(top_k=(8, 40))
 
@@ -102,7 +103,7 @@ def test_the_density_of_a_draw_is_the_mean_over_all_curves():
 def test_the_curves_are_as_uncertain_as_the_choices_leave_them():
     contests = history(cool_at_first_and_warm_later, 150)
     features, absent, won, precision = _table(RANGES, contests)
-    mean, covariance = _laplace(features, absent, won, precision)
+    mean, covariance = conditional_logit(features, absent, won, precision)
 
     def objective(at):
         liking = features @ at
