@@ -18,8 +18,8 @@ def write(playthrough: Playthrough, choices: int, ranker: Ranker | None = None) 
     """Go on with a story; yields each passage once it is kept.
 
     Three candidates are offered at each choice as they would be to a reader, and the one is taken that the game would
-    pick of several texts; or, with a ranker, that readers will like. Ends after as many choices, or where the story
-    does: but not in its first half, while a candidate goes on.
+    pick of several texts; or that readers will like, where a ranker has learnt what that is. Ends after as many
+    choices, or where the story does: but not in its first half, while a candidate goes on.
     """
     for step in range(choices):
         *_, last = playthrough.offer()
@@ -28,7 +28,8 @@ def write(playthrough: Playthrough, choices: int, ranker: Ranker | None = None) 
         if step < choices // 2:
             candidates = tuple(c for c in candidates if not _ends(c)) or candidates
         rows, story = [c.written for c in candidates], playthrough.path.text
-        best = Picker(story).pick(rows, (), partial(ranker.liking, story) if ranker else None)
+        liking = partial(ranker.liking, story) if ranker and ranker.measured.learnt else None
+        best = Picker(story).pick(rows, (), liking)
         taken = candidates[rows.index(best)]
         playthrough.go_on(last.choice, taken)
         yield taken.written.text

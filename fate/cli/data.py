@@ -15,8 +15,6 @@ from fate.core.errors import FateError
 from fate.core.text import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fate.store import Store
 
 Configs = Annotated[
@@ -114,10 +112,11 @@ def import_(
 def stats(context: typer.Context, db: Database = None) -> None:
     """Count: choices, decisions, reading time, agreement, and which settings win."""
     from fate.dataset.stats import stats as count
+    from fate.learn.ranker import ranker_of
     from fate.store import Store
 
     store = Store(existing(settings(context, db=db).db), writes=False)
-    found, liked = count(store), _liked(store)
+    found, liked = count(store), ranker_of(store)
     store.close()
     stories = f"{found.stories:,} {'story' if found.stories == 1 else 'stories'}"
     print(f"{stories}, {found.choices:,} choices, {found.candidates:,} candidates")
@@ -135,22 +134,13 @@ def stats(context: typer.Context, db: Database = None) -> None:
         print(f"chosen, by {name}:")
         for low, high, share in thirds:
             print(f"  {low:.4g} to {high:.4g}: {share}")
-    print(*liked, sep="\n")
-
-
-def _liked(store: Store) -> Iterator[str]:
-    from fate.learn.measuring import LearnError
-    from fate.learn.ranker import Ranker, contests
-
-    try:
-        ranker = Ranker(contests(store))
-    except LearnError:
-        yield "liked in a text: not enough data"
+    if liked is None:
+        print("liked in a text: not enough data")
         return
-    yield "liked in a text, by what it multiplies the odds to be chosen:"
-    for trait, times, low, high in ranker.odds():
-        yield f"  {trait}: {times:.2f} ({low:.2f} to {high:.2f})"
-    yield f"  what was chosen is found by that, learnt in other stories, in {ranker.measured}"
+    print("liked in a text, by what it multiplies the odds to be chosen:")
+    for trait, times, lowest, highest in liked.odds():
+        print(f"  {trait}: {times:.2f} ({lowest:.2f} to {highest:.2f})")
+    print(f"  what was chosen is found by that, learnt in other stories, in {liked.measured}")
 
 
 def replay(

@@ -74,7 +74,7 @@ def auto(
     from fate.auto import write
     from fate.core.text import harmless
     from fate.engine import load
-    from fate.learn.ranker import learnt
+    from fate.learn.ranker import ranker_of
     from fate.openings import openings
     from fate.playthrough import Playthrough, policy_named
     from fate.store import Store
@@ -87,7 +87,7 @@ def auto(
     _any_letters(sys.stdout)
     print(harmless(story.path.text), end="", flush=True)
     try:
-        for passage in write(story, number, learnt(store)):
+        for passage in write(story, number, ranker_of(store)):
             print(harmless(passage), end="", flush=True)
     finally:
         print()

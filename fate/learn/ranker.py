@@ -84,13 +84,12 @@ class Ranker:
             yield name, times, low, high
 
 
-def learnt(store: Store) -> Ranker | None:
-    """A ranker that has learnt something from everybody's choices, if there are enough for that."""
+def ranker_of(store: Store) -> Ranker | None:
+    """What everybody's choices teach; None where they are too few."""
     try:
-        ranker = Ranker(contests(store))
+        return Ranker(contests(store))
     except LearnError:
         return None
-    return ranker if ranker.measured.learnt else None
 
 
 def contests(store: Store, annotators: Sequence[str] = ()) -> list[Contest]:

@@ -8,6 +8,7 @@ from textual.content import Content
 
 if TYPE_CHECKING:
     from fate.dataset.stats import Share, Stats
+    from fate.learn.ranker import Ranker
 
 _BAR = 24  # letters of a plot; where there is less room than _WIDE, it is shorter and its numbers stand below it
 _WIDE = 76  # letters that the longest line takes
@@ -16,8 +17,14 @@ _SHADES = " ░▒▓█"
 _THIRDS = ("low", "middle", "high")
 
 
-def report(found: Stats, width: int) -> Content:
-    """All of it as one text, whose plots are no wider than ``width`` letters, if that is at least 36."""
+def report(found: Stats, liked: Ranker | None, width: int) -> Content:
+    """All of it as one text, whose plots are no wider than ``width`` letters, if that is at least 36.
+
+    Args:
+        found: what was counted.
+        liked: what was learnt of texts, where the choices were enough for that.
+        width: letters of a line.
+    """
     from fate.dataset.stats import STEPS
 
     lines: list[Content | str] = [
@@ -49,6 +56,11 @@ def report(found: Stats, width: int) -> Content:
     for (first, last), row in zip(STEPS, found.steps, strict=True):
         steps = f"{first} on" if last is None else f"{first}" if first == last else f"{first} to {last}"
         lines += _row(steps, row, width)
+    lines += _title("Liked in a text, by the odds to be chosen" if width >= _WIDE else "Liked, by the odds")
+    for trait, times, low, high in liked.odds() if liked else ():
+        odds = f"× {times:.2f} ({low:.2f} to {high:.2f})"
+        lines += [f"{trait:>31}  {odds}"] if width >= _WIDE else [trait, f"    {odds}"]
+    lines.append(f"What was chosen is found by that in {liked.measured}." if liked else "not enough data")
     return Content("\n").join(Content(line) if isinstance(line, str) else line for line in lines)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from fate.auto import write
 from fate.learn.measuring import LearnError
-from fate.learn.ranker import TRAITS, Contest, Ranker, contests, learnt, traits
+from fate.learn.ranker import TRAITS, Contest, Ranker, contests, ranker_of, traits
 from tests.command import run
 from tests.dataset.playing import play
 from tests.fakes import TEXTS
@@ -87,7 +87,7 @@ def test_too_few_choices_teach_nothing(store):
         play(store, "1" * 12, opening=f"Story {n}.")
     with pytest.raises(LearnError, match="48 decisions in 4 stories"):
         Ranker(contests(store))
-    assert learnt(store) is None
+    assert ranker_of(store) is None
 
 
 @pytest.fixture
@@ -104,7 +104,18 @@ def talkers(store):
 
 def test_a_story_that_fate_writes_takes_what_readers_like(talkers):
     assert next(write(playing(talkers), 1)) == max(TEXTS, key=len)
-    assert next(write(playing(talkers), 1, learnt(talkers))) == next(text for text in TEXTS if '"' in text)
+    assert next(write(playing(talkers), 1, ranker_of(talkers))) == next(text for text in TEXTS if '"' in text)
+
+
+def test_what_does_not_hold_in_other_stories_is_not_taken(store):
+    for n in range(8):
+        story = playing(store, seed=n, story=store.new_story(f"Story {n}."))
+        for step in range(8):
+            *_, last = story.offer()
+            story.choose(last.choice, last.choice.candidates[(n + step) % 3], 300)
+    ranker = ranker_of(store)
+    assert not ranker.measured.learnt
+    assert next(write(playing(store), 1, ranker)) == max(TEXTS, key=len)
 
 
 def test_what_readers_like_is_told(talkers):

@@ -28,6 +28,7 @@ async def test_choices_are_counted_and_what_is_too_little_is_called_that(game, s
         assert "1 story, 4 choices, 12 candidates" in shown(app)
         assert "chosen 3, none good 1" in shown(app)
         assert "not enough data (3)" in shown(app)
+        assert shown(app).endswith("not enough data")  # of what is liked
         await pilot.press("pagedown", "q")
         await until(lambda: not isinstance(app.screen, DataScreen))
 
@@ -47,6 +48,7 @@ async def test_settings_that_win_are_plotted_once_there_is_enough(game):
         assert "█" in shown(app)
         assert "of 96" in shown(app)
         assert "not enough data" in shown(app)  # late steps
+        assert re.search(r"twice as many words  × \d\.\d\d \(", shown(app))
 
 
 @pytest.mark.usefixtures("played")

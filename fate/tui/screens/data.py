@@ -24,17 +24,18 @@ from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from fate.dataset.stats import Stats
+    from fate.learn.ranker import Ranker
     from fate.tui.app import FateApp
 
 
 class Numbers(Static):
     """The report on ``found``, as wide as there is room."""
 
-    found: var[Stats | None] = var(None)
+    found: var[tuple[Stats, Ranker | None] | None] = var(None)
 
     def watch_found(self) -> None:
         if self.found is not None:
-            self.update(report(self.found, self.size.width))
+            self.update(report(*self.found, self.size.width))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.watch_found)  # the height that follows is not that of this layout
@@ -72,14 +73,16 @@ class DataScreen(Screen[None]):
     @work
     async def _count(self) -> None:
         from fate.dataset.stats import stats
+        from fate.learn.ranker import ranker_of
 
         try:
             found = await asyncio.to_thread(stats, self.app.store)
+            liked = await asyncio.to_thread(ranker_of, self.app.store)
         except FateError as error:
             self.query_one(Bar).say(str(error))
         else:
             self.query_one(Bar).say(f"{found.choices:,} {'choice' if found.choices == 1 else 'choices'}")
-            self.query_one(Numbers).found = found
+            self.query_one(Numbers).found = found, liked
 
     def action_export(self) -> None:
         if self._exporting is None or self._exporting.is_finished:
