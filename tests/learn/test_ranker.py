@@ -1,5 +1,7 @@
 """What readers like in a text is learnt from what they chose, and told only where it holds in other stories."""
 
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -108,11 +110,12 @@ def test_a_story_that_fate_writes_takes_what_readers_like(talkers):
 
 
 def test_what_does_not_hold_in_other_stories_is_not_taken(store):
+    rng = Random(0)
     for n in range(8):
         story = playing(store, seed=n, story=store.new_story(f"Story {n}."))
-        for step in range(8):
+        for _ in range(8):
             *_, last = story.offer()
-            story.choose(last.choice, last.choice.candidates[(n + step) % 3], 300)
+            story.choose(last.choice, rng.choice(last.choice.candidates), 300)
     ranker = ranker_of(store)
     assert not ranker.measured.learnt
     assert next(write(playing(store), 1, ranker)) == max(TEXTS, key=len)
