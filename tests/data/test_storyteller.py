@@ -81,7 +81,7 @@ def test_it_writes_english_sentences_after_every_opening(engine):
     words = set(re.findall(r"[a-z']+", " ".join(opening.text for opening in openings()).lower()))
     known = common = total = 0
     ranges = read_config().ranges.settings_ranges(
-        {**engine.sampler, "best_of": 6}
+        {**engine.sampler, "best_of": 3}
     )  # more texts cost more, and end, too
     for number, opening in enumerate(openings()):
         drawn = ranges.draw(Random(number), 3)
