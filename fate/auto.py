@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fate.core.choice import Candidate
-from fate.engine.picking import Picker
+from fate.core.picking import Picker
 
 if TYPE_CHECKING:
     from fate.learn.ranker import Ranker
@@ -18,9 +18,10 @@ def write(playthrough: Playthrough, choices: int, ranker: Ranker | None = None) 
     """Go on with a story; yields each passage once it is kept.
 
     Three candidates are offered at each choice as they would be to a reader, and the one is taken that the game would
-    pick of several texts; or that readers will like, where a ranker has learnt what that is. Ends after as many
-    choices, or where the story does: but not in its first half, while a candidate goes on.
+    pick of several texts, ranked by how much readers will like them where a ranker tells that better. Ends after as
+    many choices, or where the story does: but not in its first half, while a candidate goes on.
     """
+    liked = ranker if ranker and ranker.better else None
     for step in range(choices):
         *_, last = playthrough.offer()
         assert last.choice is not None
@@ -28,8 +29,7 @@ def write(playthrough: Playthrough, choices: int, ranker: Ranker | None = None) 
         if step < choices // 2:
             candidates = tuple(c for c in candidates if not _ends(c)) or candidates
         rows, story = [c.written for c in candidates], playthrough.path.text
-        liking = partial(ranker.liking, story) if ranker and ranker.measured.learnt else None
-        best = Picker(story).pick(rows, (), liking)
+        best = Picker(story).pick(rows, (), partial(liked.liking, story) if liked else None)
         taken = candidates[rows.index(best)]
         playthrough.go_on(last.choice, taken)
         yield taken.written.text

@@ -12,7 +12,7 @@ import typer
 from fate.cli.options import Database, Device, Model, Pickle, Precision, existing, settings
 from fate.cli.progress import progress
 from fate.core.errors import FateError
-from fate.core.text import harmless
+from fate.core.text import harmless, one_line
 
 if TYPE_CHECKING:
     from fate.store import Store
@@ -102,7 +102,7 @@ def import_(
         added = ", ".join(f"{merged.added[table]:,} {table}s" for table in ("choice", "candidate", "decision"))
         print(f"{source}: {added} added, {merged.known['choice']:,} choices were here already")
         for problem in merged.problems:
-            print(f"  {problem}")
+            print(f"  {harmless(problem)}")
         problems += len(merged.problems)
     store.close()
     if problems:
@@ -110,7 +110,7 @@ def import_(
 
 
 def stats(context: typer.Context, db: Database = None) -> None:
-    """Count: choices, decisions, reading time, agreement, and which settings win."""
+    """Count: choices, decisions, reading time, agreement, which settings win, and what is liked in a text."""
     from fate.dataset.stats import stats as count
     from fate.learn.ranker import ranker_of
     from fate.store import Store
@@ -137,10 +137,10 @@ def stats(context: typer.Context, db: Database = None) -> None:
     if liked is None:
         print("liked in a text: not enough data")
         return
-    print("liked in a text, by what it multiplies the odds to be chosen:")
+    print("liked in a text, by how many times the odds to be chosen, with 95 % intervals:")
     for trait, times, lowest, highest in liked.odds():
         print(f"  {trait}: {times:.2f} ({lowest:.2f} to {highest:.2f})")
-    print(f"  what was chosen is found by that, learnt in other stories, in {liked.measured}")
+    print(f"  {liked}")
 
 
 def replay(
@@ -219,7 +219,7 @@ def check(context: typer.Context, model: Model = None, db: Database = None) -> N
         spells = {}
     found = 0
     for problem in problems_of(store, spells):
-        print(problem)
+        print(harmless(problem))
         found += 1
     ((choices,),) = store.query("SELECT count(*) FROM choice")
     ((others,),) = store.query(
@@ -262,4 +262,4 @@ def _time(date: str) -> str:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{harmless(name)} {n:,}" for name, n in counts.items()) or "none yet"
+    return ", ".join(f"{one_line(name)} {n:,}" for name, n in counts.items()) or "none yet"

@@ -57,7 +57,8 @@ def auto(
     """Let fate write a story by itself; without an opening, after one that the model knows well.
 
     The story goes to standard output as it is written, and into the database, where you can read it and go on with it.
-    Nobody chose its passages, so no preference follows from them.
+    Nobody chose its passages, so no preference follows from them. Of three candidates it takes what readers of the
+    database will like, as soon as that is learnt; `fate stats` says so.
     """
     config = settings(
         context,
@@ -84,10 +85,11 @@ def auto(
     drawn_by = policy_named(config.policy, config.ranges.settings_ranges(engine.sampler), store, engine)
     story_id = store.new_story(words or Random().choice(openings()).text)
     story = Playthrough(store, engine, drawn_by, story_id, annotator=config.annotator, shown=False)
+    ranker = ranker_of(store)
     _any_letters(sys.stdout)
     print(harmless(story.path.text), end="", flush=True)
     try:
-        for passage in write(story, number, ranker_of(store)):
+        for passage in write(story, number, ranker):
             print(harmless(passage), end="", flush=True)
     finally:
         print()

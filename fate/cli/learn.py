@@ -33,6 +33,7 @@ def learn(
     from fate.store import Store
 
     store = Store(existing(config.db), writes=False)
+    store.check_names(annotator or ())
     try:
         from fate.learn.tuning import Tuning
     except ModuleNotFoundError as error:

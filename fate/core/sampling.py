@@ -19,7 +19,7 @@ class SamplerSettings:
     The chain is temperature → Muse → top_k → typical_p (Meister et al., 2022, arXiv:2202.00666);
     ``typical_p`` of 1 leaves the last step out. A candidate is at most ``max_new_tokens`` long and
     ends earlier where a sentence ends once it has ``min_new_tokens``. It is written ``best_of`` times, and
-    the best text is the one that counts, see ``engine.picking``.
+    the best text is the one that counts, see ``core.picking``.
 
     Raises ValueError, quoting the value, where a field is out of its range.
     """

@@ -17,6 +17,11 @@ def harmless(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def one_line(text: str) -> str:
+    """The text, harmless, with ␊ for the end of a line."""
+    return harmless(text).replace("\n", "␊")
+
+
 def as_shown(text: str) -> str:
     """The text, harmless, and no wider in any terminal than in another: what an emoji is joined from stands apart."""
     return _JOINED.sub("", harmless(text))

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import torch
 
 from fate.core.choice import Continuation, FinishReason, ModelInfo
+from fate.core.picking import Picker
 from fate.core.sampling import SamplerSettings
 from fate.core.story import ends_sentence, prompt_window
 from fate.engine.native import NativeDraws
-from fate.engine.picking import Picker
 from fate.engine.prompting import Preamble
 from fate.engine.spelling import TextAfter, decode
 from fate.engine.warping import Warper

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from fate.core.choice import ModelInfo
+from fate.core.picking import RULES
 from fate.core.sampling import SamplerSettings, SettingsRanges
 from fate.engine import families, memory, native
 from fate.engine.checkpoint import tensors
@@ -37,7 +38,6 @@ from fate.engine.hub import (
 )
 from fate.engine.kernels import Precision, products
 from fate.engine.lean import LeanDecoder, Tensors
-from fate.engine.picking import RULES
 from fate.engine.prompting import Chat, Preamble, preamble_of
 from fate.engine.spelling import decode, text_after
 from fate.engine.tokenizing import read_tokenizer

@@ -1,1 +1,1 @@
-"""What fate learns from decisions: which text a reader will like (``ranker``), and how to write such (``tuning``)."""
+"""What fate learns from decisions: what readers like in a text (``ranker``), and to write it (``tuning``)."""

@@ -1,4 +1,4 @@
-"""What is learnt from, what says whether anything was, and when it is too little."""
+"""Choices that are learnt from, choices that measure what was learnt, and how."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fate.core.story import place_of
 
 _STORIES, _CHOICES = 5, 40  # fewer say nothing that would hold in another story
 _HELD_OUT = 0.2  # the share of the stories that only measures what was learnt
-_SURE = 1.64  # standard deviations of what guessing finds, above which it is found by guessing once in twenty times
+SURE = 1.64  # standard deviations of what guessing finds, above which it is found by guessing once in twenty times
 
 
 class LearnError(FateError):
@@ -24,7 +24,7 @@ class _OfStory(Protocol):
     def story_id(self) -> str: ...
 
 
-_Any = TypeVar("_Any", bound=_OfStory)
+_Each = TypeVar("_Each", bound=_OfStory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Measured:
 
     @property
     def learnt(self) -> bool:
-        """Whether it is hardly chance."""
-        return self.found > self.by_chance + _SURE * self.deviation
+        """Whether guessing would hardly find as many."""
+        return self.found > self.by_chance + SURE * self.deviation
 
     def __str__(self) -> str:
         return f"{self.found:,} of {self.examples:,}, {self.by_chance:,.0f} ± {self.deviation:.0f} by chance"
@@ -66,7 +66,7 @@ def measured(choices: Iterable[tuple[int, bool, float]]) -> Measured:
     )
 
 
-def stories_of(every: Sequence[_Any]) -> list[str]:
+def stories_of(every: Sequence[_Each]) -> list[str]:
     """The stories of choices, in an order that stays while no new ones come.
 
     Raises LearnError where there are too few to learn anything.
@@ -80,7 +80,7 @@ def stories_of(every: Sequence[_Any]) -> list[str]:
     return stories
 
 
-def split(every: Sequence[_Any]) -> tuple[list[_Any], list[_Any]]:
+def split(every: Sequence[_Each]) -> tuple[list[_Each], list[_Each]]:
     """What is learnt from, and what measures it: a fifth of the stories. Raises LearnError as ``stories_of``."""
     stories = stories_of(every)
     measuring = set(stories[-max(1, round(_HELD_OUT * len(stories))) :])

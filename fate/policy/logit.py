@@ -19,7 +19,7 @@ def conditional_logit(
     """Mean (coefficients,) and covariance (coefficients, coefficients), by Newton's method.
 
     Args:
-        features: of each thing of each choice, (choices, things, coefficients).
+        features: finite, of each thing of each choice, (choices, things, coefficients).
         absent: things that were not there, (choices, things).
         won: the one that was chosen, (choices,).
         precision: above 0, of the normal around 0 that coefficients come from, (coefficients,).

@@ -19,6 +19,7 @@ from sqlmodel import Session, col, func, select
 
 from fate.core import choice as core
 from fate.core.story import Branch, Path, StoryState, StorySummary, title_of
+from fate.core.text import one_line
 from fate.store import tables
 from fate.store.merging import Merged, merge
 from fate.store.opening import WRITES, StoreError, database_path, open_engine, open_to_read, readable_errors
@@ -61,6 +62,8 @@ _LENGTHS = text(
     """
 )
 
+
+_NAMED = 5  # annotators, where one that is not there is told
 
 # The choices of stories that were deleted, which count nowhere. They are few, so this is faster than to look up the
 # story of every choice.
@@ -312,18 +315,23 @@ class Store:
         for choice_id in ids:
             yield self.choice(choice_id)
 
+    def check_names(self, annotators: Sequence[str]) -> None:
+        """Raises StoreError for a name by which nobody ever decided."""
+        known = [name for (name,) in self.query("SELECT name FROM annotator ORDER BY name")] if annotators else []
+        for name in annotators:
+            if name not in known:
+                some = ", ".join(map(one_line, known[:_NAMED])) + (" and others" if len(known) > _NAMED else "")
+                raise StoreError(
+                    f"{self.file} has no decisions by {one_line(name)}; it has some by {some or 'nobody'}."
+                )
+
     def batches(self, since: str = "", *, annotators: Sequence[str] = (), deleted: bool = False) -> Iterator[Batch]:
         """Every choice from an ISO 8601 time (UTC) on, as the database holds it, for those who read many.
 
         With names of annotators only what these said, and choices of which they said anything; those of deleted
         stories only where that is asked for. Raises StoreError for a name that nobody has.
         """
-        known = [name for (name,) in self.query("SELECT name FROM annotator ORDER BY name")] if annotators else []
-        for name in annotators:
-            if name not in known:
-                raise StoreError(
-                    f"{self.file} has no decisions by {name}; it has some by {', '.join(known) or 'nobody'}."
-                )
+        self.check_names(annotators)
         with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
             yield from read_batches(
                 cast(sqlite3.Connection, connection.driver_connection), since, annotators=annotators, deleted=deleted
@@ -380,7 +388,7 @@ class Store:
             *([weights_sha256] if weights_sha256 else []),
         )
 
-    def query(self, sql: str, *values: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, sql: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         """The rows of a SELECT on the tables that docs/dataset.md describes."""
         with readable_errors(self.file), closing(self._engine.raw_connection()) as connection:
             yield from cast(sqlite3.Connection, connection.driver_connection).execute(sql, values)

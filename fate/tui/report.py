@@ -17,14 +17,8 @@ _SHADES = " ░▒▓█"
 _THIRDS = ("low", "middle", "high")
 
 
-def report(found: Stats, liked: Ranker | None, width: int) -> Content:
-    """All of it as one text, whose plots are no wider than ``width`` letters, if that is at least 36.
-
-    Args:
-        found: what was counted.
-        liked: what was learnt of texts, where the choices were enough for that.
-        width: letters of a line.
-    """
+def counted(found: Stats, width: int) -> Content:
+    """What was counted, as one text, whose plots are no wider than ``width`` letters, if that is at least 36."""
     from fate.dataset.stats import STEPS
 
     lines: list[Content | str] = [
@@ -56,11 +50,21 @@ def report(found: Stats, liked: Ranker | None, width: int) -> Content:
     for (first, last), row in zip(STEPS, found.steps, strict=True):
         steps = f"{first} on" if last is None else f"{first}" if first == last else f"{first} to {last}"
         lines += _row(steps, row, width)
-    lines += _title("Liked in a text, by the odds to be chosen" if width >= _WIDE else "Liked, by the odds")
-    for trait, times, low, high in liked.odds() if liked else ():
+    return _joined(lines)
+
+
+def liked(ranker: Ranker | None, width: int) -> Content:
+    """What readers like in a text, no wider than ``counted``; of too few choices there is no ranker."""
+    lines = _title("Liked in a text, by the odds to be chosen")
+    if ranker is None:
+        return _joined([*lines, "not enough data"])
+    for trait, times, low, high in ranker.odds():
         odds = f"× {times:.2f} ({low:.2f} to {high:.2f})"
-        lines += [f"{trait:>31}  {odds}"] if width >= _WIDE else [trait, f"    {odds}"]
-    lines.append(f"What was chosen is found by that in {liked.measured}." if liked else "not enough data")
+        lines += [f"{trait:>42}  {odds}"] if width >= _WIDE else [trait, f"    {odds}"]
+    return _joined([*lines, str(ranker)])
+
+
+def _joined(lines: list[Content | str]) -> Content:
     return Content("\n").join(Content(line) if isinstance(line, str) else line for line in lines)
 
 

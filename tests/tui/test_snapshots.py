@@ -12,7 +12,7 @@ from textual.widgets import Input, Static, TextArea
 from fate.config import read_config
 from fate.tui import FateApp
 from fate.tui.screens.ask import ConfirmScreen, LineScreen
-from fate.tui.screens.data import DataScreen, Numbers
+from fate.tui.screens.data import DataScreen, Report
 from fate.tui.screens.keys import KeysScreen
 from fate.tui.screens.passage import PassageScreen
 from fate.tui.screens.settings import SettingsScreen
@@ -157,7 +157,9 @@ def test_tree(picture, game, store, size, theme):
 def test_data(picture, game, store, size, theme):
     async def to_the_data(pilot):
         await pilot.press("c")
-        await until(lambda: isinstance(pilot.app.screen, DataScreen) and pilot.app.screen.query_one(Numbers).found)
+        await until(
+            lambda: isinstance(pilot.app.screen, DataScreen) and all(r.told for r in pilot.app.screen.query(Report))
+        )
         await pilot.pause(0.1)
 
     for number in range(4):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,33 +14,32 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import Worker
 
 from fate.core.errors import FateError
-from fate.tui.report import report
+from fate.tui.report import counted, liked
 from fate.tui.widgets.bar import Bar
 from fate.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
-    from fate.dataset.stats import Stats
-    from fate.learn.ranker import Ranker
     from fate.tui.app import FateApp
 
 
-class Numbers(Static):
-    """The report on ``found``, as wide as there is room."""
+class Report(Static):
+    """What is told of the data, as wide as there is room."""
 
-    found: var[tuple[Stats, Ranker | None] | None] = var(None)
+    told: var[Callable[[int], Content] | None] = var(None)  # in so many letters
 
-    def watch_found(self) -> None:
-        if self.found is not None:
-            self.update(report(*self.found, self.size.width))
+    def watch_told(self) -> None:
+        if self.told is not None:
+            self.update(self.told(self.size.width))
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.watch_found)  # the height that follows is not that of this layout
+        self.call_after_refresh(self.watch_told)  # the height that follows is not that of this layout
 
 
 class DataScreen(Screen[None]):
@@ -64,7 +65,8 @@ class DataScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Bar("Your choices", "counting …")
         with VerticalScroll(can_focus=False):
-            yield Numbers(id="numbers", markup=False)
+            yield Report(id="numbers", markup=False)
+            yield Report(id="liked", markup=False)
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -77,12 +79,12 @@ class DataScreen(Screen[None]):
 
         try:
             found = await asyncio.to_thread(stats, self.app.store)
-            liked = await asyncio.to_thread(ranker_of, self.app.store)
+            self.query_one(Bar).say(f"{found.choices:,} {'choice' if found.choices == 1 else 'choices'}")
+            self.query_one("#numbers", Report).told = partial(counted, found)
+            ranker = await asyncio.to_thread(ranker_of, self.app.store)
+            self.query_one("#liked", Report).told = partial(liked, ranker)
         except FateError as error:
             self.query_one(Bar).say(str(error))
-        else:
-            self.query_one(Bar).say(f"{found.choices:,} {'choice' if found.choices == 1 else 'choices'}")
-            self.query_one(Numbers).found = found, liked
 
     def action_export(self) -> None:
         if self._exporting is None or self._exporting.is_finished:

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
-from fate.core.text import harmless
+from fate.core.text import one_line
 
 # The arrow keys go from setting to setting, whatever else they would do there.
 _MOVE = [
@@ -171,7 +171,7 @@ def _as_typed(value: object) -> object:
         return tuple(str(part) for part in value)
     if isinstance(value, dict):
         return " ".join(f"{name}={part}" for name, part in value.items())
-    return harmless(str(value)).replace("\n", "␊")  # an editor is one line
+    return one_line(str(value))  # as an editor is
 
 
 if __name__ == "__main__":

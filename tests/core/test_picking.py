@@ -3,8 +3,8 @@ import itertools
 import pytest
 
 from fate.core.choice import Continuation
+from fate.core.picking import Picker
 from fate.core.sampling import SamplerSettings
-from fate.engine.picking import Picker
 
 STORY = "Once upon a time there was a girl who kept a lantern."
 WIND = " A cold wind came in."

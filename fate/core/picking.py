@@ -33,28 +33,31 @@ class Picker:
     ) -> Continuation:
         """The best of some complete texts, beside what other candidates of the choice say.
 
-        Where ``liking`` knows what a reader likes, it stands for how likely a text is, and how long.
+        Where ``liking`` tells how much a reader will like a text, that stands for its merit.
         """
         others = [set(words(text)) for text in said]
 
-        def worth(row: Continuation) -> tuple[bool, bool, float, int, float, float]:
+        def worth(row: Continuation) -> tuple[bool, bool, float, int, tuple[float, float]]:
             """What a text is ranked by, the first first.
 
             That it says something; that it came to an end; how little it says what another candidate says: the share
             of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
             words it has that were said before, in the story or in itself, which would soon go round in circles without
-            that: nothing is as likely as what was said before; how likely it is, by the mean log-probability of its
-            tokens by the raw model, capped at ``_LIKELY``; and how many tokens it has.
+            that: nothing is as likely as what was said before; and its ``merit``.
             """
             own = set(words(row.text))
             alike = max((len(own & those) / max(1, len(own | those)) for those in others), default=0.0)
             sequences = _sequences(row.text)
             again = len(sequences) - len(set(sequences) - self._told)
-            likely = sum(row.logprobs[: row.kept]) / max(1, row.kept)
-            good = (liking(row), 0.0) if liking else (min(_LIKELY, likely), row.kept)
-            return bool(own), row.finish_reason != "length", -max(_ALIKE, alike), -again, *good
+            good = (liking(row), 0.0) if liking else merit(row.logprobs[: row.kept])
+            return bool(own), row.finish_reason != "length", -max(_ALIKE, alike), -again, good
 
         return max(texts, key=worth)
+
+
+def merit(logprobs: Sequence[float]) -> tuple[float, float]:
+    """How likely a text is, by the mean log-probability of its tokens by the raw model, capped; and how long."""
+    return min(_LIKELY, sum(logprobs) / max(1, len(logprobs))), len(logprobs)
 
 
 def _sequences(text: str) -> list[tuple[str, ...]]:
