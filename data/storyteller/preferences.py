@@ -4,6 +4,7 @@
 with a ``mark`` and the ``round`` in which it was judged, from 0 on. The marks are 0 for nonsense, 1 for a fault, 2 for
 a slip, 3 for passable and 4 for good; in round 0 they were 1, 3 and 4 alone, or a mean of two. From round 9 on, what
 has no fault but would fit after almost any story has 2.5, what takes up this one or moves it on 4, and what is good 5.
+From round 14 on, many were judged twice and have the mean.
 
 The model learns to find a candidate likelier than one that is worth less: in comparison with how likely it was to the
 model before the run, which is Direct Preference Optimization (Rafailov et al., 2023, arXiv:2305.18290); or by the mean

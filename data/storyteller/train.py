@@ -24,8 +24,8 @@ predict better than each of them. In the seventh some stories begin in the middl
 reader types may. Those from the eighth on learn which of some candidates that were judged are better,
 ``preferences.py``; the tenth and the eleventh go on from the same model, and the eleventh writes the mean of both.
 Those from the twelfth on learn it as the game picks the best of several texts, by the mean log-probability of their
-tokens; the thirteenth and the fourteenth go on from the twelfth, and the fourteenth writes the mean of both. The
-fifteenth and the sixteenth learn from marks that tell what takes up the story from what would fit after any.
+tokens; the thirteenth and the fourteenth go on from the twelfth, and the fourteenth writes the mean of both. Those
+from the fifteenth on learn from marks that tell what takes up the story from what would fit after any.
 
 ``--set``, ``--start`` and ``--teacher`` are for a single run of one's own; ``--rehearse`` is all runs, short, to see
 that they work before the many hours that they take.
@@ -214,6 +214,8 @@ RUNS = (
     later(**LIKELIER | {"kept": 0.5}, tokens=409_600, since=6, rounds=8, seed=9, origin=12, worn=20.0),
     later(**LIKELIER, tokens=819_200, since=9, rounds=11, seed=10, worn=10.0),
     later(**LIKELIER, tokens=1_228_800, since=9, rounds=13, seed=12, worn=10.0),
+    later(**LIKELIER, tokens=1_228_800, since=12, rounds=15, seed=13, worn=10.0),
+    later(**LIKELIER, tokens=1_024_000, since=14, rounds=16, seed=14, worn=10.0),
 )
 
 

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import math
+from bisect import bisect
 from collections import Counter, defaultdict
 from dataclasses import replace
 
@@ -330,7 +331,9 @@ def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
     marks = defaultdict(set)
     for entry in entries:
         for candidate in entry["candidates"]:
-            marks[candidate["round"] > 8].add(candidate["mark"])
-    assert marks == {False: {0, 1, 2, 3, 4}, True: {0, 1, 2, 2.5, 4, 5}}
+            marks[bisect([9, 14], candidate["round"])].add(candidate["mark"])
+    divided = {0, 1, 2, 2.5, 4, 5}
+    assert (marks[0], marks[1]) == ({0, 1, 2, 3, 4}, divided)
+    assert divided < marks[2] < {(one + other) / 2 for one in divided for other in divided}
     assert any(recipe.preferred for recipe in train.RUNS)
     assert all(recipe.teachers for recipe in train.RUNS if recipe.preferred)
