@@ -80,7 +80,7 @@ def test_what_suits_it_is_what_the_recipe_writes(train, engine):
 def test_it_writes_english_sentences_after_every_opening(engine):
     words = set(re.findall(r"[a-z']+", " ".join(opening.text for opening in openings()).lower()))
     known = common = total = 0
-    ranges = read_config().ranges.settings_ranges({**engine.sampler, "best_of": 3})  # more cost more, and end, too
+    ranges = read_config().ranges.settings_ranges({**engine.sampler, "best_of": 6})  # more cost more, and end, too
     for number, opening in enumerate(openings()):
         drawn = ranges.draw(Random(number), 3)
         generation = engine.generate(engine.encode(opening.text), drawn, (1, 2, 3))
