@@ -94,7 +94,9 @@ class Ranker:
         )
 
     def liking(self, story: str, row: Continuation) -> float:
-        """How much a text is liked after a story, in nats, in comparison with others there."""
+        """How much a text is liked after a story, in nats, in comparison with others there; least if it is empty."""
+        if not row.kept:
+            return -math.inf
         has = traits(recent(story), row.text, row.logprobs[: row.kept], row.finish_reason == "eos")
         return float(np.dot(self.weights, has))
 

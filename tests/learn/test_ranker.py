@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fate.auto import write
-from fate.core.choice import Decision
+from fate.core.choice import Continuation, Decision
+from fate.core.sampling import SamplerSettings
 from fate.learn.measuring import LearnError
 from fate.learn.ranker import TRAITS, Comparison, Ranker, comparisons, ranker_of, recent, traits
 from fate.store import Store
@@ -161,6 +162,11 @@ def talkers(store):
 def test_a_story_that_fate_writes_takes_what_readers_like(talkers):
     assert next(write(playing(talkers), 1)) == max(TEXTS, key=len)
     assert next(write(playing(talkers), 1, ranker_of(talkers))) == next(text for text in TEXTS if '"' in text)
+
+
+def test_a_candidate_of_no_text_is_liked_least(talkers):
+    silent = Continuation(SamplerSettings(), seed=0, output_ids=(5,), logprobs=(-0.1,), finish_reason="eos")
+    assert ranker_of(talkers).liking(STORY, silent) == -np.inf
 
 
 def test_what_does_not_hold_in_other_stories_is_not_taken(store):
