@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from fate.openings import openings
 from fate.paths import storyteller
 
 LONG = 200  # tokens
+WORN = 0.1  # the share of stories in which a phrase is worn
 
 
 def words(text: str) -> list[str]:
@@ -107,6 +109,9 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
                 for b in range(a):
                     alike += len(sets[a] & sets[b]) / max(1, len(sets[a] | sets[b]))
                     pairs += 1
+    told = [{gram for step in story for row in step for gram in ngrams(words(row.text), 3)} for story in stories]
+    counts = Counter(itertools.chain.from_iterable(told))
+    worn = sum(any(counts[gram] >= WORN * len(stories) for gram in ngrams(words(row.text), 3)) for row in rows)
     results = {
         "candidates": len(rows),
         "words in a candidate": sum(len(words(row.text)) for row in rows) / len(rows),
@@ -115,6 +120,7 @@ def measure(stories: list[list[tuple[Continuation, ...]]], corpus: Path | None) 
         "unbalanced quotes": sum(row.text.count('"') % 2 for row in rows) / len(rows),
         "3-grams repeated within a candidate": repeated / max(1, total),
         "words shared by two candidates of a choice": alike / pairs,
+        f"have a 3-gram that stands in {WORN:.0%} of the stories": worn / len(rows),
     }
     if corpus:
         sys.path.insert(0, str(storyteller()))  # whose scripts are no package

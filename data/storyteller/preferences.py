@@ -29,9 +29,11 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
+PREFERENCES = Path(__file__).with_name("preferences.jsonl.gz")
 SLOTS = 192  # for candidates in a piece; 2,048 tokens hold at most some 110 of those that come with fate
 CLEAR = 2  # the difference of worth from which on a pair counts in full
-PHRASE = 4  # words; shorter sequences come back in any text
+PHRASE = 4  # words; but the last runs count three
+UNTAUGHT = 2  # candidates of the rounds before this one are of models that had learnt from no marks
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,18 @@ class Piece:
     better: np.ndarray  # [i, j]: how much it counts that i is better than j; 1 in all at most; (SLOTS, SLOTS)
 
 
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """The lines of a file of preferences."""
+    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
+
+
 def read_preferences(
-    file: Path, tokenizer: PreTrainedTokenizerFast, rounds: int, worn: float = 0.0, since: int = 0
+    file: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    rounds: int,
+    worn: float = 0.0,
+    since: int = 0,
+    phrase: int = PHRASE,
 ) -> list[Judged]:
     """What was judged in some rounds, as tokens.
 
@@ -71,49 +83,58 @@ def read_preferences(
         file: prompts and candidates, a line of JSON each, compressed.
         tokenizer: of the model that is to learn.
         rounds: what was judged in rounds before this one is read.
-        worn: what a phrase costs, in marks, times the share of a round's prompts after which it was written;
-            ``CLEAR`` at most.
+        worn: what a phrase costs, in marks, times the share of a round's prompts after which it was written, less the
+            share after which it was by models that had learnt from no marks; ``CLEAR`` at most.
         since: and in this one or later.
+        phrase: words of a phrase.
     """
-    entries = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
+    entries = read_entries(file)
+    frequent = _frequent(entries, range(since, rounds), phrase)
     for entry in entries:
         entry["candidates"] = [candidate for candidate in entry["candidates"] if since <= candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
-    encoded, frequent = iter(tokenizer(texts)["input_ids"]), _frequent(entries)
+    encoded = iter(tokenizer(texts)["input_ids"])
     judged = []
     for entry in entries:
         prompt, candidates = next(encoded), []
         for candidate in entry["candidates"]:
             ids, text = next(encoded), candidate["text"]
-            cost = min(worn * max((frequent[p] for p in _phrases(text, entry["prompt"])), default=0.0), CLEAR)
+            cost = min(worn * max((frequent[p] for p in _phrases(text, entry["prompt"], phrase)), default=0.0), CLEAR)
             if ids[: len(prompt)] == prompt and len(ids) > len(prompt):
                 candidates.append((ids[len(prompt) :], candidate["mark"] - cost))
         judged.append(Judged(prompt, candidates))
     return judged
 
 
-def _frequent(entries: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], float]:
-    """The share of a round's prompts after which each phrase was written, in the round where that is largest."""
+def _frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> dict[tuple[str, ...], float]:
+    """The share of a round's prompts after which each phrase was written, in that of the rounds where it is largest.
+
+    It is less the share in the rounds before ``UNTAUGHT``, and at least 0: "at the door" comes back in any stories.
+    """
     prompts: Counter[int] = Counter()
     written: defaultdict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for entry in entries:
         phrases = defaultdict(set)
         for candidate in entry["candidates"]:
-            phrases[candidate["round"]] |= _phrases(candidate["text"], entry["prompt"])
+            phrases[candidate["round"]] |= _phrases(candidate["text"], entry["prompt"], phrase)
         prompts.update(phrases.keys())
         for number, those in phrases.items():
             written[number].update(those)
+    usual: Counter[tuple[str, ...]] = Counter()
+    for number in range(UNTAUGHT):
+        usual.update(written.pop(number, {}))
+    untaught = max(1, sum(prompts[number] for number in range(UNTAUGHT)))
     shares: defaultdict[tuple[str, ...], float] = defaultdict(float)
-    for number, counts in written.items():
-        for phrase, count in counts.items():
-            shares[phrase] = max(shares[phrase], count / prompts[number])
+    for number in written.keys() & rounds:
+        for each, count in written[number].items():
+            shares[each] = max(shares[each], count / prompts[number] - usual[each] / untaught)
     return shares
 
 
-def _phrases(text: str, prompt: str) -> set[tuple[str, ...]]:
-    """The sequences of ``PHRASE`` words of a candidate that are not its prompt's own."""
+def _phrases(text: str, prompt: str, size: int) -> set[tuple[str, ...]]:
+    """The sequences of ``size`` words of a candidate that are not its prompt's own."""
     own, prompts = (
-        {tuple(words[start : start + PHRASE]) for start in range(len(words) - PHRASE + 1)}
+        {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}
         for words in (re.findall(r"[\w']+", one.lower()) for one in (text, prompt))
     )
     return own - prompts

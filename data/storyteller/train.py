@@ -52,6 +52,8 @@ from typing import Any
 import numpy as np
 import torch
 from preferences import (
+    PHRASE,
+    PREFERENCES,
     Judged,
     additive_mask,
     lengths,
@@ -73,7 +75,6 @@ from transformers import (
 )
 
 END = "<|endoftext|>"
-PREFERENCES = Path(__file__).with_name("preferences.jsonl.gz")
 TYPED = "typed"  # the source beside this file: short texts that begin as people type, and are no whole stories
 
 # How often a story of each source is seen, relative to the others: modern, plain prose first, the
@@ -136,6 +137,7 @@ class Recipe:
     since: int = 0  # candidates that were judged in this round or later
     rounds: int = 5  # and in rounds before this one
     worn: float = 0.0  # what a phrase costs a candidate, times the share of prompts after which it is written
+    phrase: int = PHRASE  # words of a phrase
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)  # of the sources
 
@@ -238,6 +240,12 @@ def read_corpus(folder: Path) -> dict[str, list[str]]:
     if not files:
         raise SystemExit(f"{folder} holds no .txt or .txt.gz file; give the folder of the story text.")
     return {file.name.removesuffix(".gz").removesuffix(".txt"): read_stories(file) for file in files}
+
+
+def arithmetic(device: str) -> torch.dtype:
+    """What products are computed in: bfloat16, but where a processor could only imitate it, which is far slower."""
+    native = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def train_tokenizer(corpus: dict[str, list[str]], size: int) -> PreTrainedTokenizerFast:
@@ -489,8 +497,10 @@ def train(
     or by their mean log-probability.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    for each in (model, *teachers):
-        each.to(device)
+    dtype = arithmetic(device)
+    model.to(device)
+    for each in teachers:
+        each.to(device, dtype)
     compares = recipe.preferred and not recipe.beta_mean
     before = copy.deepcopy(model).eval() if compares else model  # what a checkpoint holds is no longer as it was given
     steppers = optimizers(model, recipe)
@@ -508,8 +518,8 @@ def train(
     end = model.config.eos_token_id
 
     def logits_of(reader: LlamaForCausalLM, tokens: torch.Tensor, mask: torch.Tensor, **given: Any) -> torch.Tensor:
-        with torch.autocast(device, dtype=torch.bfloat16):
-            return reader(input_ids=tokens, attention_mask=mask, use_cache=False, **given).logits
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            return reader(input_ids=tokens, attention_mask=mask.to(dtype), use_cache=False, **given).logits
 
     def loss_of(rows: torch.Tensor) -> torch.Tensor:
         middle, opened = rows == scene.middle, rows == scene.open
@@ -686,10 +696,10 @@ def run(
     tokens = encode(seen, tokenizer)
     vocabulary = tokenizer.get_vocab()
     rename, scene = Renaming(tokens, vocabulary, recipe.renamed), Scenes(vocabulary, recipe.scenes, recipe.rest)
-    taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.bfloat16).eval() for t in teachers]
+    taught_by = [LlamaForCausalLM.from_pretrained(t, dtype=torch.float32).eval() for t in teachers]
     judged = []
     if recipe.preferred:
-        judged = read_preferences(PREFERENCES, tokenizer, recipe.rounds, recipe.worn, recipe.since)
+        judged = read_preferences(PREFERENCES, tokenizer, recipe.rounds, recipe.worn, recipe.since, recipe.phrase)
     seconds = train(recipe, model, taught_by, tokens, rename, scene, judged, work, compiled)
     with torch.no_grad():
         for name, weights in kept.items():

@@ -18,5 +18,11 @@ def train():
 
 
 @pytest.fixture(scope="module")
+def candidates(train):
+    yield importlib.import_module("candidates")
+    del sys.modules["candidates"]
+
+
+@pytest.fixture(scope="module")
 def preferences(train):
     return sys.modules["preferences"]

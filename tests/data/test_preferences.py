@@ -293,29 +293,34 @@ def test_a_candidate_is_worth_its_mark_less_its_most_worn_phrase(preferences, tm
         return {"prompt": prompt, "candidates": named}
 
     entries = [
-        judged("Tom ran.", (" He felt cold, and then he sat down.", 3, 0), (" The moon shone on him alone.", 2, 0)),
-        judged("Ann sat.", ("\n\nShe felt cold and THEN she sat up.", 4, 0), (" Felt cold and then.", 1, 0)),
-        judged("It snowed.", (" The moon shone on it alone.", 3, 0), (" He felt cold and then ill.", 2, 1)),
-        judged("Then felt cold and then ill.", (" She felt cold and then ill.", 2, 1), (" Why?", 0, 0)),
-        judged("It was hot.", (" The moon shone on. The moon shone on.", 2, 1), (" A new thing came in.", 1, 1)),
+        judged("Tom ran.", (" He felt cold, and then he sat down.", 3, 2), (" The moon shone on him alone.", 2, 2)),
+        judged("Ann sat.", ("\n\nShe felt cold and THEN she sat up.", 4, 2), (" Felt cold and then.", 1, 2)),
+        judged("It snowed.", (" The moon shone on it alone.", 3, 2), (" He felt cold and then ill.", 2, 3)),
+        judged("Then felt cold and then ill.", (" She felt cold and then ill.", 2, 3), (" Why?", 0, 2)),
+        judged("It was hot.", (" The moon shone on. The moon shone on.", 2, 3), (" A new thing came in.", 1, 3)),
+        judged("An owl.", (" The moon shone on.", 1, 1)),
+        *(judged(f"{number} owls.", (" Yes.", 1, number % 2)) for number in range(7)),
     ]
     file = tmp_path / "preferences.jsonl.gz"
     file.write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in entries).encode()))
     tokenizer = PreTrainedTokenizerFast.from_pretrained(storyteller())
 
     def worth(**given):
-        read = preferences.read_preferences(file, tokenizer, **given)
-        return [[each for _, each in one.candidates] for one in read]
+        read = preferences.read_preferences(file, tokenizer, since=2, **given)
+        return [[each for _, each in one.candidates] for one in read[:5]]
 
-    assert worth(rounds=2) == [[3, 2], [4, 1], [3, 2], [2, 0], [2, 1]]
+    assert worth(rounds=4) == [[3, 2], [4, 1], [3, 2], [2, 0], [2, 1]]
     # "felt cold and then" stands after two of the first round's four prompts and after one of the second's three, where
-    # another says so itself, which does not count; "the moon shone on" after two and one; no other after more than one.
-    half, alone = 2 / 4, 1 / 3
-    expected = [[3 - half, 2 - half], [4 - half, 1 - half], [3 - half, 2 - half], [2 - alone, 0], [2 - half, 1 - alone]]
-    assert worth(rounds=2, worn=1.0) == [pytest.approx(each) for each in expected]
-    assert worth(rounds=2, worn=100.0)[0] == [3 - preferences.CLEAR, 2 - preferences.CLEAR]
-    assert worth(rounds=1, worn=1.0)[3:] == [[0], []]  # what was judged later is neither there nor counted
-    assert worth(rounds=2, since=1) == [[], [], [2], [2], [2, 1]]
+    # another says so itself, which does not count; "the moon shone on" after two and one, but after one in
+    # eight of those before; no other after more than one.
+    half, moon, alone = 2 / 4, 2 / 4 - 1 / 8, 1 / 3
+    expected = [[3 - half, 2 - moon], [4 - half, 1 - half], [3 - moon, 2 - half], [2 - alone, 0], [2 - moon, 1 - alone]]
+    assert worth(rounds=4, worn=1.0) == [pytest.approx(each) for each in expected]
+    assert worth(rounds=4, worn=100.0)[0] == [3 - preferences.CLEAR, 2 - preferences.CLEAR]
+    assert worth(rounds=4, worn=1.0, phrase=5)[0] == [3 - alone, 2 - 1 / 4]  # of five words
+    assert worth(rounds=3, worn=1.0)[3:] == [[0], []]  # what was judged later is neither there nor counted
+    read = preferences.read_preferences(file, tokenizer, rounds=4, since=3)
+    assert [[each for _, each in one.candidates] for one in read[:5]] == [[], [], [2], [2], [2, 1]]
 
 
 def test_what_comes_with_fate_is_enough_to_compare(preferences, train):
