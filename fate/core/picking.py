@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from fate.core.choice import Continuation
 from fate.core.text import words
 
-RULES = 2  # counted up where another text would be picked of the same; stands in the model's ``versions``
+RULES = 3  # counted up where another text would be picked of the same; stands in the model's ``versions``
 
 # Both were chosen by what readers prefer of the embedded storyteller, see its EXPERIMENTS.md.
 _ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 _LIKELY = -0.6  # nats a token, from which on a text is likely enough
+_STUCK = re.compile(r"(\S{1,4}?)\1{4}")  # up to four letters, five times on end: a model that goes round in one word
 
 
 class Picker:
@@ -43,12 +45,12 @@ class Picker:
             That it says something; that it came to an end; how little it says what another candidate says: the share
             of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
             words it has that were said before, in the story or in itself, which would soon go round in circles without
-            that: nothing is as likely as what was said before; and its ``merit``.
+            that: nothing is as likely as what was said before; the same of a few letters; and its ``merit``.
             """
             own = set(words(row.text))
             alike = max((len(own & those) / max(1, len(own | those)) for those in others), default=0.0)
             sequences = _sequences(row.text)
-            again = len(sequences) - len(set(sequences) - self._told)
+            again = len(sequences) - len(set(sequences) - self._told) + len(_STUCK.findall(row.text))
             good = (liking(row), 0.0) if liking else merit(row.logprobs[: row.kept])
             return bool(own), row.finish_reason != "length", -max(_ALIKE, alike), -again, good
 

@@ -72,3 +72,10 @@ def test_a_text_that_repeats_itself_says_it_again():
 
 def test_a_text_that_says_less_again_is_better_than_a_likelier_one():
     assert picked(text(" There was a girl who kept it.", -0.7), text(" Was there a girl who kept it?")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "stuck"), [("Irrrrr.", True), ("Ha ha, hahahahaha!", True), ("Brrrr, a bookkeeper!", False)]
+)
+def test_a_text_in_which_a_few_letters_go_on_and_on_comes_after_others(words, stuck):
+    assert picked(text(words, -0.7), text("Nobody answered her.")) == stuck

@@ -317,6 +317,14 @@ def test_typed_texts_are_of_a_length_whole_and_begin_differently(train):
         assert text.rstrip("\"'")[-1] in ".!?", text
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_computes_in_bfloat16_only_if_it_need_not_imitate_it(train, monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    assert train.arithmetic("cpu") == (torch.bfloat16 if native else torch.float32)
+    assert train.arithmetic("cuda") == torch.bfloat16
+
+
 def test_every_run_learns_from_earlier_ones_alone(train):
     assert any(recipe.teachers for recipe in train.RUNS)
     for number, recipe in enumerate(train.RUNS, 1):
