@@ -1,6 +1,7 @@
 """Write candidates for judges, and take in what they found: where ``preferences.jsonl.gz`` comes from.
 
     python data/storyteller/candidates.py write BEGINNINGS FOLDER   # sheets of candidates, as the game writes them
+    python data/storyteller/candidates.py worn FOLDER               # how many say what is said everywhere
     python data/storyteller/candidates.py take FOLDER ROUND         # their marks, into preferences.jsonl.gz
 
 BEGINNINGS has a beginning of a story in each line. A sheet is two files: ``NAME.jsonl``, and ``NAME.txt`` to read,
@@ -23,7 +24,7 @@ from statistics import mean
 from string import ascii_lowercase
 from typing import Any
 
-from preferences import PREFERENCES, read_entries
+from preferences import PREFERENCES, UNTAUGHT, frequent, phrases, read_entries
 
 from fate.config import read_config
 from fate.core.text import words
@@ -38,6 +39,7 @@ LIKELY = 4  # of these
 PLAYED = 6  # texts for a candidate where a story is only played on
 LONGEST = 400  # tokens of a prompt
 ALIKE = 0.6  # the share of words in common above which one of two texts is enough
+WORN = 0.05  # the share of prompts, above what is usual, after which a phrase is worn
 MARKS = (0, 1, 2, 2.5, 3, 4, 5)
 
 
@@ -85,7 +87,11 @@ def entries(engine: Engine, beginnings: Sequence[str], choices: int, rng: Random
 
 
 def write(arguments: argparse.Namespace) -> None:
-    beginnings = [line.strip().replace("\\n", "\n") for line in arguments.beginnings.read_text().splitlines()]
+    """Write the sheets; one is there as soon as it is complete, so that judges can begin."""
+    text = arguments.beginnings.read_text() if arguments.beginnings.is_file() else ""
+    beginnings = [line.strip().replace("\\n", "\n") for line in text.splitlines() if line.strip()]
+    if not beginnings:
+        raise SystemExit(f"{arguments.beginnings} holds no beginning; give a text file with one in each line.")
     engine, rng = load(arguments.model), Random(arguments.seed)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     every = entries(engine, beginnings, arguments.choices, rng)
@@ -93,6 +99,12 @@ def write(arguments: argparse.Namespace) -> None:
         if not (sheet := list(itertools.islice(every, SHEET))):
             break
         write_sheet(arguments.folder / f"{arguments.beginnings.stem}-{number:02}", sheet)
+
+
+def sheets_of(folder: Path) -> list[Path]:
+    if not (files := sorted(folder.glob("*.jsonl"))):
+        raise SystemExit(f"{folder} holds no sheets; give the folder that they were written to.")
+    return files
 
 
 def write_sheet(name: Path, sheet: Sequence[dict[str, Any]]) -> None:
@@ -103,6 +115,23 @@ def write_sheet(name: Path, sheet: Sequence[dict[str, Any]]) -> None:
         lines = "\n".join(f"{letter}: {text.strip().replace(chr(10), ' / ')}" for letter, text in texts)
         parts.append(f"## {number}\n\n{entry['prompt']}\n\n{lines}\n")
     name.with_suffix(".txt").write_text("\n".join(parts))
+
+
+def worn(arguments: argparse.Namespace) -> None:
+    """Tell how many of the sheets' candidates have a worn phrase of three words, and which are worn most.
+
+    What is usual are the phrases of the models that had learnt from no marks, see ``preferences.frequent``.
+    """
+    sheets = [json.loads(line) for file in sheets_of(arguments.folder) for line in file.read_text().splitlines()]
+    texts = [(text, phrases(text, entry["prompt"], 3)) for entry in sheets for text in entry["candidates"]]
+    for entry in sheets:
+        entry["candidates"] = [{"text": text, "round": UNTAUGHT} for text in entry["candidates"]]
+    untaught = [entry for entry in read_entries(PREFERENCES) if any(c["round"] < UNTAUGHT for c in entry["candidates"])]
+    shares = frequent([*untaught, *sheets], range(UNTAUGHT, UNTAUGHT + 1), 3)
+    found = sum(any(shares[phrase] > WORN for phrase in own) for _, own in texts)
+    print(f"{found / len(texts):.1%} of {len(texts):,} candidates after {len(sheets):,} prompts have a worn phrase")
+    for phrase in sorted(shares, key=shares.__getitem__, reverse=True)[:10]:
+        print(f"{shares[phrase]:6.1%}  {' '.join(phrase)}")
 
 
 def read_marks(file: Path) -> dict[tuple[int, str], float]:
@@ -123,7 +152,7 @@ def take(arguments: argparse.Namespace) -> None:
     judged = {entry["prompt"]: entry for entry in read_entries(PREFERENCES)}
     kept_apart = {opening.text for opening in openings()}  # which the storyteller is measured on
     taken = 0
-    for sheet in sorted(arguments.folder.glob("*.jsonl")):
+    for sheet in sheets_of(arguments.folder):
         files = [file for suffix in (".marks", ".marks2") if (file := sheet.with_suffix(suffix)).exists()]
         judges = [read_marks(file) for file in files]
         for number, entry in enumerate(map(json.loads, sheet.read_text().splitlines()), 1):
@@ -154,6 +183,9 @@ def main() -> None:
     writing.add_argument("--choices", type=int, default=0, help="that are made at random after each beginning")
     writing.add_argument("--seed", type=int, default=0)
     writing.set_defaults(does=write)
+    counting = commands.add_parser("worn", help="tell how worn what they say is")
+    counting.add_argument("folder", type=Path, help="of the sheets")
+    counting.set_defaults(does=worn)
     taking = commands.add_parser("take", help="take in the marks")
     taking.add_argument("folder", type=Path, help="of the sheets")
     taking.add_argument("round", type=int, help="the number of this round")

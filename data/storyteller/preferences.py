@@ -89,7 +89,7 @@ def read_preferences(
         phrase: words of a phrase.
     """
     entries = read_entries(file)
-    frequent = _frequent(entries, range(since, rounds), phrase)
+    shares = frequent(entries, range(since, rounds), phrase)
     for entry in entries:
         entry["candidates"] = [candidate for candidate in entry["candidates"] if since <= candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
@@ -99,14 +99,14 @@ def read_preferences(
         prompt, candidates = next(encoded), []
         for candidate in entry["candidates"]:
             ids, text = next(encoded), candidate["text"]
-            cost = min(worn * max((frequent[p] for p in _phrases(text, entry["prompt"], phrase)), default=0.0), CLEAR)
+            cost = min(worn * max((shares[p] for p in phrases(text, entry["prompt"], phrase)), default=0.0), CLEAR)
             if ids[: len(prompt)] == prompt and len(ids) > len(prompt):
                 candidates.append((ids[len(prompt) :], candidate["mark"] - cost))
         judged.append(Judged(prompt, candidates))
     return judged
 
 
-def _frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> dict[tuple[str, ...], float]:
+def frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> dict[tuple[str, ...], float]:
     """The share of a round's prompts after which each phrase was written, in that of the rounds where it is largest.
 
     It is less the share in the rounds before ``UNTAUGHT``, and at least 0: "at the door" comes back in any stories.
@@ -114,11 +114,11 @@ def _frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> 
     prompts: Counter[int] = Counter()
     written: defaultdict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for entry in entries:
-        phrases = defaultdict(set)
+        own = defaultdict(set)
         for candidate in entry["candidates"]:
-            phrases[candidate["round"]] |= _phrases(candidate["text"], entry["prompt"], phrase)
-        prompts.update(phrases.keys())
-        for number, those in phrases.items():
+            own[candidate["round"]] |= phrases(candidate["text"], entry["prompt"], phrase)
+        prompts.update(own.keys())
+        for number, those in own.items():
             written[number].update(those)
     usual: Counter[tuple[str, ...]] = Counter()
     for number in range(UNTAUGHT):
@@ -131,7 +131,7 @@ def _frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> 
     return shares
 
 
-def _phrases(text: str, prompt: str, size: int) -> set[tuple[str, ...]]:
+def phrases(text: str, prompt: str, size: int) -> set[tuple[str, ...]]:
     """The sequences of ``size`` words of a candidate that are not its prompt's own."""
     own, prompts = (
         {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}

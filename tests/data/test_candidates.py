@@ -78,3 +78,29 @@ def test_marks_of_one_judge_or_the_mean_of_two_become_preferences(candidates, ru
         (" Yes.", 1, 7),  # and no mark is 9
     ]
     assert capsys.readouterr().out.splitlines() == ["one.marks: not marks: what?", "4 candidates"]
+
+
+def test_a_phrase_is_worn_that_stands_after_many_prompts_and_did_not_before_marks_were_learnt(
+    candidates, run, monkeypatch, tmp_path, capsys
+):
+    untaught = [
+        {"prompt": f"{n}.", "candidates": [{"text": " He ran off.", "mark": 1, "round": n % 2}]} for n in range(9)
+    ]
+    file = tmp_path / "preferences.jsonl.gz"
+    file.write_bytes(gzip.compress("".join(json.dumps(entry) + "\n" for entry in untaught).encode()))
+    monkeypatch.setattr(candidates, "PREFERENCES", file)
+    sheet = [{"prompt": f"{n}.", "candidates": [" He ran off.", f" Number {n} sat down."]} for n in range(20)]
+    for entry in sheet[:2]:
+        entry["candidates"].append(" A voice spoke.")  # after a tenth of the prompts; the others after all, or one
+    candidates.write_sheet(tmp_path / "one", sheet)
+    run("worn", tmp_path)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "4.8% of 42 candidates after 20 prompts have a worn phrase"
+    assert second.split() == ["10.0%", "a", "voice", "spoke"]
+
+
+@pytest.mark.parametrize("arguments", [("write", "none", "x"), ("worn", "none"), ("take", "none", 1)])
+def test_what_is_not_there_is_told(run, monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"none holds no (beginning|sheets); give "):
+        run(*arguments)
