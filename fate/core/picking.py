@@ -13,7 +13,7 @@ RULES = 3  # counted up where another text would be picked of the same; stands i
 # Both were chosen by what readers prefer of the embedded storyteller, see its EXPERIMENTS.md.
 _ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 _LIKELY = -0.6  # nats a token, from which on a text is likely enough
-_STUCK = re.compile(r"(\S{1,4}?)\1{4}")  # up to four letters, five times on end: a model that goes round in one word
+_STUCK = re.compile(r"([^\W\d_]{1,4}?)\1{4}")  # up to four letters, five times on end: stuck within a word
 
 
 class Picker:
