@@ -56,7 +56,8 @@ def candidates(engine: Engine, prompt: tuple[int, ...], rng: Random) -> list[str
     """Texts to be judged, in random order."""
     generation = written(engine, prompt, rng)
     offered = generation.rows
-    rest = [row for texts in generation.texts for row in texts if row.finish_reason != "length" and row not in offered]
+    complete = [row for texts in generation.texts for row in texts if row.kept and row.finish_reason != "length"]
+    rest = [row for row in complete if row not in offered]
     rest.sort(key=lambda row: mean(row.logprobs[: row.kept]), reverse=True)
     likely, others = rest[: len(rest) // 3], rest[len(rest) // 3 :]
     taken = [row.text for row in offered]
