@@ -239,6 +239,12 @@ def held_out(story: str) -> bool:
     return int(hashlib.sha256(story.encode()).hexdigest()[:8], 16) % 100 == 0
 
 
+def few_held_out(stories: list[str], few: int = 5) -> list[str]:
+    """What a rehearsal reads: to measure all that is held out takes it longer than to train."""
+    rest = {*[story for story in stories if held_out(story)][few:]}
+    return [story for story in stories if story not in rest]
+
+
 def read_corpus(folder: Path) -> dict[str, list[str]]:
     files = sorted([*folder.glob("*.txt"), *folder.glob("*.txt.gz")])
     if not files:
@@ -772,6 +778,7 @@ def main() -> None:
     runs, work, final = RUNS, arguments.work, arguments.out
     if arguments.rehearse:
         runs = tuple(replace(recipe, tokens=max(recipe.batch, recipe.tokens // 200)) for recipe in RUNS)
+        corpus = {name: few_held_out(stories) for name, stories in corpus.items()}
         work, final = arguments.rehearse / "work", arguments.rehearse
     works = [work / str(number) for number in range(1, len(runs) + 1)]
     folders = [*(work / "model" for work in works[:-1]), final]

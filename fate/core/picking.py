@@ -6,14 +6,20 @@ import re
 from collections.abc import Callable, Sequence
 
 from fate.core.choice import Continuation
+from fate.core.speech import asker, speaker
+from fate.core.story import quotations_match
 from fate.core.text import words
 
-RULES = 3  # counted up where another text would be picked of the same; stands in the model's ``versions``
+RULES = 4  # counted up where another text would be picked of the same; stands in the model's ``versions``
 
 # Both were chosen by what readers prefer of the embedded storyteller, see its EXPERIMENTS.md.
 _ALIKE = 0.3  # the share of words in common above which two texts are alike to a reader
 _LIKELY = -0.6  # nats a token, from which on a text is likely enough
-_STUCK = re.compile(r"([^\W\d_]{1,4}?)\1{4}")  # up to four letters, five times on end: stuck within a word
+_CLUMSY = (
+    re.compile(r"([^\W\d_]{1,4}?)\1{4}"),  # "Brrrrrr": up to four letters, five times on end
+    re.compile(r"\b(\w{3,}) \1\b"),  # "she simply simply smiled"
+    re.compile(r'\bthe (\w+(?: \w+)?)\b[^.!?"“”]*\bthe \1\b', re.IGNORECASE),  # "the cat asked the cat"
+)
 
 
 class Picker:
@@ -26,6 +32,9 @@ class Picker:
 
     def __init__(self, story: str) -> None:
         self._told = set(_sequences(story))
+        self._in_word = _of_word(story[-1:])
+        self._paragraph = story.rpartition("\n")[2]
+        self._asker = asker(story)
 
     def pick(
         self,
@@ -39,20 +48,27 @@ class Picker:
         """
         others = [set(words(text)) for text in said]
 
-        def worth(row: Continuation) -> tuple[bool, bool, float, int, tuple[float, float]]:
+        def worth(row: Continuation) -> tuple[bool, bool, bool, bool, bool, float, int, tuple[float, float]]:
             """What a text is ranked by, the first first.
 
-            That it says something; that it came to an end; how little it says what another candidate says: the share
-            of words that both have, of those of either, where that is above ``_ALIKE``; how few sequences of three
-            words it has that were said before, in the story or in itself, which would soon go round in circles without
-            that: nothing is as likely as what was said before; the same of a few letters; and its ``merit``.
+            That it says something; that it came to an end; that it leaves the story's last word as it is, which who
+            types an opening without a full stop has finished; that its quotation marks match; that who asked a question
+            does not answer it; how little it says what another candidate says: the share of words that both have, of
+            those of either, where that is above ``_ALIKE``; how few sequences of three words it has that were said
+            before, in the story or in itself, which would soon go round in circles without that: nothing is as likely
+            as what was said before, and how seldom it is clumsy in other ways; and its ``merit``.
             """
             own = set(words(row.text))
+            apart = not (self._in_word and _of_word(row.text[:1]))
+            match = all(map(quotations_match, (self._paragraph + row.text).split("\n")))
+            another = self._asker is None or speaker(row.text) != self._asker
             alike = max((len(own & those) / max(1, len(own | those)) for those in others), default=0.0)
             sequences = _sequences(row.text)
-            again = len(sequences) - len(set(sequences) - self._told) + len(_STUCK.findall(row.text))
+            again = len(sequences) - len(set(sequences) - self._told)
+            again += sum(len(clumsy.findall(row.text)) for clumsy in _CLUMSY)
             good = (liking(row), 0.0) if liking else merit(row.logprobs[: row.kept])
-            return bool(own), row.finish_reason != "length", -max(_ALIKE, alike), -again, good
+            whole = row.finish_reason != "length"
+            return bool(own), whole, apart, match, another, -max(_ALIKE, alike), -again, good
 
         return max(texts, key=worth)
 
@@ -60,6 +76,11 @@ class Picker:
 def merit(logprobs: Sequence[float]) -> tuple[float, float]:
     """How likely a text is, by the mean log-probability of its tokens by the raw model, capped; and how long."""
     return min(_LIKELY, sum(logprobs) / max(1, len(logprobs))), len(logprobs)
+
+
+def _of_word(character: str) -> bool:
+    """Whether it stands in words that spaces part: a digit, or a letter of a script that has capitals."""
+    return character.isdecimal() or character.lower() != character.upper()
 
 
 def _sequences(text: str) -> list[tuple[str, ...]]:

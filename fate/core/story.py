@@ -124,5 +124,9 @@ def ends_sentence(text: str, following: str) -> bool:
     word = following.lstrip()
     if word == following or not word or word[0].islower() or _ABBREVIATION.search(text):
         return False
-    paragraph = text.rpartition("\n")[2]
+    return quotations_match(text.rpartition("\n")[2])
+
+
+def quotations_match(paragraph: str) -> bool:
+    """Whether a paragraph closes every quotation that it opens; straight marks, which look alike, come in pairs."""
     return paragraph.count('"') % 2 == 0 and paragraph.count("“") <= paragraph.count("”")

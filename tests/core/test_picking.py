@@ -8,7 +8,8 @@ from fate.core.sampling import SamplerSettings
 
 STORY = "Once upon a time there was a girl who kept a lantern."
 WIND = " A cold wind came in."
-NOTHING, CUT, ALIKE, AGAIN, GOOD = "", " Nobody knew it was he", WIND, f" {STORY}", " Nobody answered her."
+NOTHING, CUT, UNMATCHED = "", " Nobody knew it was he", ' Nobody knew." Who was he?'
+ALIKE, AGAIN, GOOD = WIND, f" {STORY}", " Nobody answered her."
 UNLIKELY = -1.0  # nats a token
 
 
@@ -31,7 +32,7 @@ def picked(first, second, said=()):
     return texts.index(Picker(STORY).pick(texts, said))
 
 
-@pytest.mark.parametrize(("likely", "better"), itertools.pairwise((NOTHING, CUT, ALIKE, AGAIN, GOOD)))
+@pytest.mark.parametrize(("likely", "better"), itertools.pairwise((NOTHING, CUT, UNMATCHED, ALIKE, AGAIN, GOOD)))
 def test_a_likelier_text_gives_way_to_one_with_a_smaller_fault(likely, better):
     assert picked(text(likely, -0.7), text(better, -100), [WIND]) == 1
     assert picked(text(better, -100), text(likely, -0.7), [WIND]) == 0
@@ -75,7 +76,56 @@ def test_a_text_that_says_less_again_is_better_than_a_likelier_one():
 
 
 @pytest.mark.parametrize(
-    ("words", "stuck"), [("Irrrrr.", True), ("Ha ha, hahahahaha!", True), ("Brrrr, a bookkeeper!", False)]
+    ("words", "clumsy"),
+    [
+        ("Irrrrr.", True),
+        ("Ha ha, hahahahaha!", True),
+        ("He simply simply stared.", True),
+        ("The old cat sat down and asked the old cat why.", True),
+        ("He saw the cat. The cat saw the dog.", False),
+        ("The cat saw the category.", False),
+        ("Brrrr, a bookkeeper!", False),
+        ("Ha ha, here he here.", False),
+    ],
 )
-def test_a_text_in_which_a_few_letters_go_on_and_on_comes_after_others(words, stuck):
-    assert picked(text(words, -0.7), text("Nobody answered her.")) == stuck
+def test_a_clumsy_text_comes_after_others(words, clumsy):
+    assert picked(text(words, -0.7), text("Nobody answered her.")) == clumsy
+
+
+@pytest.mark.parametrize(
+    ("story", "joined", "apart"),
+    [
+        ("we took the night bus to Zagreb", "es went on.", ", and nobody spoke."),
+        ("Am Ende stand ein Bücherregal", "ß war es nicht.", " aus Holz."),
+        ("the shop at number 4", "2 was shut.", ". Nobody came."),
+    ],
+)
+def test_a_text_that_would_change_the_last_word_of_an_opening_comes_after_others(story, joined, apart):
+    assert Picker(story).pick([text(joined, -0.7), text(apart)], ()).text == apart
+
+
+@pytest.mark.parametrize(
+    ("story", "words"), [(STORY, "There it was."), ("she said (", "and ran."), ("夜の森", "で鳥が鳴いた.")]
+)
+def test_no_text_changes_a_word_where_none_is_open_or_no_spaces_part_them(story, words):
+    assert Picker(story).pick([text(" Nobody came."), text(words, -0.7)], ()).text == words
+
+
+@pytest.mark.parametrize(
+    ("story", "unmatched", "matched"),
+    [
+        ("She woke.", ' Do you see them?"\n\nThey nod.', ' "Who is it?"\n\nNobody knew.'),
+        ('"I see ghosts.', " They nod.", ' Do you?" They nod.'),
+        ('"I see ghosts."\n', '"You do? They nod.', '"You do?" They nod.'),
+        ("“I see ghosts.", " They nod.", " Do you?” They nod."),
+        ("«Ghosts.", '" They nod.', " They nod."),
+    ],
+)
+def test_a_text_whose_quotation_marks_do_not_match_comes_after_others(story, unmatched, matched):
+    assert Picker(story).pick([text(unmatched, -0.7), text(matched)], ()).text == matched
+
+
+def test_who_asked_a_question_does_not_answer_it_if_somebody_else_can():
+    answers = text('\n\n"I do not know," said the old king.', -0.7), text('\n\n"I do not know," said the fool.')
+    for question, picked in (('"Is it far?" asked the king.', 1), ('"It is far," said the king.', 0)):
+        assert Picker(f"{STORY} {question}").pick(answers, ()) is answers[picked]

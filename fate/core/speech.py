@@ -1,0 +1,70 @@
+"""Who speaks in a story, as far as the words beside a quotation tell; of English prose only."""
+
+from __future__ import annotations
+
+import re
+
+_SAY = (
+    r"(?:(?:add|answer|ask|bark|bellow|call|chuckle|demand|exclaim|explain|giggle|growl|inquire|mumble|murmur|mutter|"
+    r"respond|roar|scream|shout|sigh|snap|stammer|wail|whisper|wonder|yell)(?:e?d|s)?|(?:cr|repl)(?:ied|ies)|sa(?:id|ys))"
+)
+_QUOTATION = r'["“][^"“”]*'
+_TITLE = r"(?:Mr|Mrs|Ms|Dr)"
+_CLAUSE = rf'((?:{_TITLE}\.|[^"“”.!?])+)'
+_BEFORE = rf"\s*{_CLAUSE}[.,:]\s+{_QUOTATION}"
+_AFTER = rf'{_QUOTATION}["”]\s+{_CLAUSE}'
+_ASKED_BEFORE = re.compile(rf'{_BEFORE}\?["”]\s*$')
+_ASKED_AFTER = re.compile(rf'{_QUOTATION}\?["”]\s+{_CLAUSE}[.!?]?\s*$')
+_SAYS_BEFORE, _SAYS_AFTER = re.compile(_BEFORE), re.compile(rf"\s*{_AFTER}")
+_ANOTHER = re.compile(r", (?:and|because|but|so)\b")  # somebody else may have the next word
+_SUBJECT = re.compile(rf"{_SAY}\s+(.+)|((?:[\w'’.-]+ ){{1,8}}?){_SAY}\b", re.DOTALL)
+_ACTS = re.compile(r"((?:[\w'’-]+ ){1,4}?)(?:\w+ed|leant|shook|stood|thought|took)\b")
+# Where the words that name somebody end: "the old man with the hat", "the girl, smiling".
+_END = re.compile(
+    r"[^\w'’. -]| (?:about|after|and|as|at|before|behind|beside|by|for|from|in|into|of|on|opposite|over|through|to|"
+    r"under|when|while|who|with)\b"
+)
+_ARTICLES = {"a", "an", "her", "his", "my", "our", "the", "their", "your"}
+_PRONOUNS = {"he", "her", "him", "it", "me", "one", "she", "them", "they", "us", "we", "you"}
+
+
+def asker(story: str) -> str | None:
+    """Who asked the question that a story ends with: the last word of what they are called, in small letters.
+
+    None where it does not end with a question and words that tell who asked it, or only with a pronoun other than I.
+    """
+    paragraph = story.rstrip().rpartition("\n")[2]
+    if after := _ASKED_AFTER.search(paragraph):
+        return None if _ANOTHER.search(after[1]) else _subject(after[1])
+    before = _ASKED_BEFORE.search(paragraph)
+    return _actor(before[1]) if before else None
+
+
+def speaker(text: str) -> str | None:
+    """Who says what a text begins with, or does something and then says it; named as ``asker`` does."""
+    if after := _SAYS_AFTER.match(text):
+        return _subject(after[1])
+    before = _SAYS_BEFORE.match(text)
+    return _actor(before[1]) if before else None
+
+
+def _actor(clause: str) -> str | None:
+    """Of "the old man nodded and said"."""
+    acts = _ACTS.match(clause.strip())
+    return _named(acts[1]) if acts else _subject(clause)
+
+
+def _subject(clause: str) -> str | None:
+    """Of "said the old man", "the old man said softly"; not of "she saw the old man and said"."""
+    found = _SUBJECT.match(clause.strip())
+    return _named(found[1] or found[2]) if found and not (found[2] and " and " in found[2]) else None
+
+
+def _named(phrase: str) -> str | None:
+    words = _END.split(phrase.strip())[0].split()
+    if len(words) > 1 and words[-1].endswith("ly") and words[-1].islower() and words[-2].lower() not in _ARTICLES:
+        words.pop()  # "said the old man softly"; but there are butterflies
+    if not words or words[-1].lower() in _PRONOUNS | _ARTICLES:
+        return None
+    titled = len(words) > 1 and re.fullmatch(rf"{_TITLE}\.?", words[0])
+    return " ".join(words[:2] if titled else words[-1:]).replace(".", "").lower()

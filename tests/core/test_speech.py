@@ -1,0 +1,50 @@
+import pytest
+
+from fate.core.speech import asker, speaker
+
+
+@pytest.mark.parametrize(
+    ("story", "who"),
+    [
+        ('"Where are you going?" asked the neighbour.', "neighbour"),
+        ('"Where are you going?" the old man from next door asked softly.', "man"),
+        ('It was late.\n\n"Who is it?" Mr. Brown asked.', "mr brown"),
+        ('"Who is it?" asked Mrs Brown', "mrs brown"),
+        ("“Who is it?” cried the little girl sadly.", "girl"),
+        ('The mouse said, "Hello! Who are you?"', "mouse"),
+        ('The queen walked up to him and asked, "Who are you?"', "queen"),
+        ('"Is it far?" asked the king.', "king"),
+        ('"Is it far?" asked the butterfly.', "butterfly"),
+        ('"Is it far?" asked Emily quietly.', "emily"),
+        ('"Who are you?" I asked him.', "i"),
+        ('"Who are you?" he asked.', None),
+        ('She saw the frog and said, "Who are you?"', None),
+        ('"Shall we open it?" asked Ben, and Lisa nodded.', None),
+        ('"How old are you?" asked the girl. The tortoise thought about it.', None),
+        ('"Who are you?" asked the girl.\n\nNobody answered.', None),
+        ('"It is late," said Tom.', None),
+        ('"Who are you?"', None),
+        ("", None),
+    ],
+)
+def test_it_is_told_who_asked_what_a_story_ends_with(story, who):
+    assert asker(story) == who
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ('\n\n"I do not know," said the little boy.', "boy"),
+        (' "No," replied Mr. Brown, "it is late."', "mr brown"),
+        (' "No," the neighbour answered.', "neighbour"),
+        (' "No," I said.', "i"),
+        (' The old woman smiled and said, "Of course!"', "woman"),
+        (' The knight nodded. "Yes."', "knight"),
+        (' "No," she said.', None),
+        (' "No."', None),
+        (" The knight nodded.", None),
+        ("", None),
+    ],
+)
+def test_it_is_told_who_speaks_first_in_a_text(text, who):
+    assert speaker(text) == who
