@@ -89,7 +89,7 @@ def read_preferences(
         phrase: words of a phrase.
     """
     entries = read_entries(file)
-    shares = frequent(entries, range(since, rounds), phrase)
+    shares = frequent(entries, range(since, rounds), phrase) if worn else {}
     for entry in entries:
         entry["candidates"] = [candidate for candidate in entry["candidates"] if since <= candidate["round"] < rounds]
     texts = [entry["prompt"] + text for entry in entries for text in ("", *(c["text"] for c in entry["candidates"]))]
@@ -99,7 +99,8 @@ def read_preferences(
         prompt, candidates = next(encoded), []
         for candidate in entry["candidates"]:
             ids, text = next(encoded), candidate["text"]
-            cost = min(worn * max((shares[p] for p in phrases(text, entry["prompt"], phrase)), default=0.0), CLEAR)
+            those = phrases(text, entry["prompt"], phrase) if worn else ()
+            cost = min(worn * max((shares[p] for p in those), default=0.0), CLEAR)
             if ids[: len(prompt)] == prompt and len(ids) > len(prompt):
                 candidates.append((ids[len(prompt) :], candidate["mark"] - cost))
         judged.append(Judged(prompt, candidates))
@@ -111,12 +112,14 @@ def frequent(entries: Sequence[dict[str, Any]], rounds: range, phrase: int) -> d
 
     It is less the share in the rounds before ``UNTAUGHT``, and at least 0: "at the door" comes back in any stories.
     """
+    counted = {*range(UNTAUGHT), *rounds}
     prompts: Counter[int] = Counter()
     written: defaultdict[int, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for entry in entries:
         own = defaultdict(set)
         for candidate in entry["candidates"]:
-            own[candidate["round"]] |= phrases(candidate["text"], entry["prompt"], phrase)
+            if candidate["round"] in counted:
+                own[candidate["round"]] |= phrases(candidate["text"], entry["prompt"], phrase)
         prompts.update(own.keys())
         for number, those in own.items():
             written[number].update(those)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from fate.core.choice import Continuation
-from fate.core.speech import asker, speaker
+from fate.core.speech import answers_oneself, last_said
 from fate.core.story import quotations_match
 from fate.core.text import words
 
@@ -34,7 +34,7 @@ class Picker:
         self._told = set(_sequences(story))
         self._in_word = _of_word(story[-1:])
         self._paragraph = story.rpartition("\n")[2]
-        self._asker = asker(story)
+        self._said = last_said(story)
 
     def pick(
         self,
@@ -52,8 +52,8 @@ class Picker:
             """What a text is ranked by, the first first.
 
             That it says something; that it came to an end; that it leaves the story's last word as it is, which who
-            types an opening without a full stop has finished; that its quotation marks match; that who asked a question
-            does not answer it; how little it says what another candidate says: the share of words that both have, of
+            types an opening without a full stop has finished; that its quotation marks match; that who spoke last
+            does not answer; how little it says what another candidate says: the share of words that both have, of
             those of either, where that is above ``_ALIKE``; how few sequences of three words it has that were said
             before, in the story or in itself, which would soon go round in circles without that: nothing is as likely
             as what was said before, and how seldom it is clumsy in other ways; and its ``merit``.
@@ -61,7 +61,7 @@ class Picker:
             own = set(words(row.text))
             apart = not (self._in_word and _of_word(row.text[:1]))
             match = all(map(quotations_match, (self._paragraph + row.text).split("\n")))
-            another = self._asker is None or speaker(row.text) != self._asker
+            another = self._said is None or not answers_oneself(self._said, row.text)
             alike = max((len(own & those) / max(1, len(own | those)) for those in others), default=0.0)
             sequences = _sequences(row.text)
             again = len(sequences) - len(set(sequences) - self._told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _SAY = (
     r"(?:(?:add|answer|ask|bark|bellow|call|chuckle|demand|exclaim|explain|giggle|growl|inquire|mumble|murmur|mutter|"
@@ -10,12 +11,15 @@ _SAY = (
 )
 _QUOTATION = r'["“][^"“”]*'
 _TITLE = r"(?:Mr|Mrs|Ms|Dr)"
-_CLAUSE = rf'((?:{_TITLE}\.|[^"“”.!?])+)'
+_CLAUSE = rf'(?P<clause>(?:{_TITLE}\.|[^"“”.!?])+)'
 _BEFORE = rf"\s*{_CLAUSE}[.,:]\s+{_QUOTATION}"
 _AFTER = rf'{_QUOTATION}["”]\s+{_CLAUSE}'
-_ASKED_BEFORE = re.compile(rf'{_BEFORE}\?["”]\s*$')
-_ASKED_AFTER = re.compile(rf'{_QUOTATION}\?["”]\s+{_CLAUSE}[.!?]?\s*$')
+_SAID_BEFORE = re.compile(rf'{_BEFORE}(?P<end>[.!?])["”]\s*$')
+_SAID_AFTER = re.compile(rf'{_QUOTATION}(?P<end>[.,!?])["”]\s+{_CLAUSE}[.!?]?\s*$')
 _SAYS_BEFORE, _SAYS_AFTER = re.compile(_BEFORE), re.compile(rf"\s*{_AFTER}")
+_ANSWER = re.compile(
+    r"(?:I don['’]t know|Me too|No|Of course|O[Kk](?:ay)?|Sure|Thank|That(?:['’]s| is)|Yes|You['’]re welcome)\b"
+)
 _ANOTHER = re.compile(r", (?:and|because|but|so)\b")  # somebody else may have the next word
 _SUBJECT = re.compile(rf"{_SAY}\s+(.+)|((?:[\w'’.-]+ ){{1,8}}?){_SAY}\b", re.DOTALL)
 _ACTS = re.compile(r"((?:[\w'’-]+ ){1,4}?)(?:\w+ed|leant|shook|stood|thought|took)\b")
@@ -28,24 +32,34 @@ _ARTICLES = {"a", "an", "her", "his", "my", "our", "the", "their", "your"}
 _PRONOUNS = {"he", "her", "him", "it", "me", "one", "she", "them", "they", "us", "we", "you"}
 
 
-def asker(story: str) -> str | None:
-    """Who asked the question that a story ends with: the last word of what they are called, in small letters.
+class Said(NamedTuple):
+    """Who said what a story ends with: the last word of what they are called, in small letters; and if they asked."""
 
-    None where it does not end with a question and words that tell who asked it, or only with a pronoun other than I.
-    """
+    who: str
+    asked: bool
+
+
+def last_said(story: str) -> Said | None:
+    """None where a story does not end with speech and words that tell whose, or only a pronoun other than I."""
     paragraph = story.rstrip().rpartition("\n")[2]
-    if after := _ASKED_AFTER.search(paragraph):
-        return None if _ANOTHER.search(after[1]) else _subject(after[1])
-    before = _ASKED_BEFORE.search(paragraph)
-    return _actor(before[1]) if before else None
+    who = None
+    if found := _SAID_AFTER.search(paragraph):
+        who = None if _ANOTHER.search(found["clause"]) else _subject(found["clause"])
+    elif found := _SAID_BEFORE.search(paragraph):
+        who = _actor(found["clause"])
+    return Said(who, found["end"] == "?") if found and who else None
 
 
-def speaker(text: str) -> str | None:
-    """Who says what a text begins with, or does something and then says it; named as ``asker`` does."""
-    if after := _SAYS_AFTER.match(text):
-        return _subject(after[1])
-    before = _SAYS_BEFORE.match(text)
-    return _actor(before[1]) if before else None
+def answers_oneself(said: Said, text: str) -> bool:
+    """Whether a text begins with speech of who spoke last, which answers a question or sounds like an answer."""
+    if found := _SAYS_AFTER.match(text):
+        who = _subject(found["clause"])
+    elif found := _SAYS_BEFORE.match(text):
+        who = _actor(found["clause"])
+    else:
+        return False
+    quotation = re.split('["“]', text, maxsplit=1)[1]
+    return who == said.who and (said.asked or bool(_ANSWER.match(quotation)))
 
 
 def _actor(clause: str) -> str | None:

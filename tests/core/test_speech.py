@@ -1,6 +1,6 @@
 import pytest
 
-from fate.core.speech import asker, speaker
+from fate.core.speech import Said, answers_oneself, last_said
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,19 @@ from fate.core.speech import asker, speaker
         ('"Shall we open it?" asked Ben, and Lisa nodded.', None),
         ('"How old are you?" asked the girl. The tortoise thought about it.', None),
         ('"Who are you?" asked the girl.\n\nNobody answered.', None),
-        ('"It is late," said Tom.', None),
         ('"Who are you?"', None),
         ("", None),
     ],
 )
 def test_it_is_told_who_asked_what_a_story_ends_with(story, who):
-    assert asker(story) == who
+    assert last_said(story) == (who and Said(who, asked=True))
+
+
+@pytest.mark.parametrize(
+    "story", ['"It is late," said Tom.', '"Stop!" Tom cried.', 'Tom nodded and said, "It is late."']
+)
+def test_it_is_told_who_said_what_a_story_ends_with(story):
+    assert last_said(story) == Said("tom", asked=False)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +52,13 @@ def test_it_is_told_who_asked_what_a_story_ends_with(story, who):
         ("", None),
     ],
 )
-def test_it_is_told_who_speaks_first_in_a_text(text, who):
-    assert speaker(text) == who
+def test_it_is_told_who_answers(text, who):
+    for name in ("boy", "mr brown", "neighbour", "i", "woman", "knight", "she"):
+        assert answers_oneself(Said(name, asked=True), text) == (name == who)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"), [("Okay, let's go", True), ("That's true", True), ("Nobody is here", False)]
+)
+def test_who_said_something_may_go_on_but_not_answer(words, answer):
+    assert answers_oneself(Said("tom", asked=False), f' "{words}," said Tom.') == answer

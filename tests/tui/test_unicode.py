@@ -62,12 +62,12 @@ async def test_all_screens_show_it_harmlessly(game, store, size, texts, tmp_path
         async def goes_to(screen, *keys):
             await pilot.press(*keys)
             await until(lambda: isinstance(app.screen, screen))
-            await pilot.pause(0.05)
+            await pilot.pause(0.01)
             return check_lines(app, size)
 
         async def pastes(text):
             app.post_message(events.Paste(text))
-            await pilot.pause(0.05)
+            await pilot.pause(0.01)
             check_lines(app, size)
 
         await until_open(pilot)
