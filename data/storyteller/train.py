@@ -687,7 +687,7 @@ def run(
     out: Path,
     compiled: bool,
 ) -> None:
-    """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out.
+    """Train a model, write it to the folder ``out`` and print its bits per byte on what was held out of its sources.
 
     It goes on from the model ``start``, if there is one. Written is a mean of what it learnt and the weights of
     ``other``, if there is one, by ``Recipe.kept``.
@@ -726,7 +726,7 @@ def run(
     model = model.float()
     result = {
         name: round(bits_per_byte(model, tokenizer, measured, recipe.context), 4)
-        for name, stories in corpus.items()
+        for name, stories in seen.items()
         if (measured := [story for story in stories if held_out(story)])
     }
     print(json.dumps({"tokens": recipe.tokens, "minutes": round(seconds / 60), "bits_per_byte": result}, indent=2))
