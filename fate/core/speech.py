@@ -12,11 +12,11 @@ _SAY = (
 _QUOTATION = r'["“][^"“”]*'
 _TITLE = r"(?:Mr|Mrs|Ms|Dr)"
 _CLAUSE = rf'(?P<clause>(?:{_TITLE}\.|[^"“”.!?])+)'
-_BEFORE = rf"\s*{_CLAUSE}[.,:]\s+{_QUOTATION}"
+_BEFORE = rf"{_CLAUSE}[.,:]\s+{_QUOTATION}"
 _AFTER = rf'{_QUOTATION}["”]\s+{_CLAUSE}'
 _SAID_BEFORE = re.compile(rf'{_BEFORE}(?P<end>[.!?])["”]\s*$')
 _SAID_AFTER = re.compile(rf'{_QUOTATION}(?P<end>[.,!?])["”]\s+{_CLAUSE}[.!?]?\s*$')
-_SAYS_BEFORE, _SAYS_AFTER = re.compile(_BEFORE), re.compile(rf"\s*{_AFTER}")
+_SAYS_BEFORE, _SAYS_AFTER = re.compile(_BEFORE), re.compile(_AFTER)
 _ANSWER = re.compile(
     r"(?:I don['’]t know|Me too|No|Of course|O[Kk](?:ay)?|Sure|Thank|That(?:['’]s| is)|Yes|You['’]re welcome)\b"
 )
@@ -29,6 +29,7 @@ _END = re.compile(
     r"under|when|while|who|with)\b"
 )
 _ARTICLES = {"a", "an", "her", "his", "my", "our", "the", "their", "your"}
+_REACH = 400  # characters of a story's end, and of a text's beginning, that are looked at: more would take long
 _PRONOUNS = {"he", "her", "him", "it", "me", "one", "she", "them", "they", "us", "we", "you"}
 
 
@@ -41,7 +42,7 @@ class Said(NamedTuple):
 
 def last_said(story: str) -> Said | None:
     """None where a story does not end with speech and words that tell whose, or only a pronoun other than I."""
-    paragraph = story.rstrip().rpartition("\n")[2]
+    paragraph = story[-_REACH:].rstrip().rpartition("\n")[2]
     who = None
     if found := _SAID_AFTER.search(paragraph):
         who = None if _ANOTHER.search(found["clause"]) else _subject(found["clause"])
@@ -52,6 +53,7 @@ def last_said(story: str) -> Said | None:
 
 def answers_oneself(said: Said, text: str) -> bool:
     """Whether a text begins with speech of who spoke last, which answers a question or sounds like an answer."""
+    text = text[:_REACH].lstrip()
     if found := _SAYS_AFTER.match(text):
         who = _subject(found["clause"])
     elif found := _SAYS_BEFORE.match(text):

@@ -62,3 +62,12 @@ def test_it_is_told_who_answers(text, who):
 )
 def test_who_said_something_may_go_on_but_not_answer(words, answer):
     assert answers_oneself(Said("tom", asked=False), f' "{words}," said Tom.') == answer
+
+
+@pytest.mark.parametrize("words", ["said ", "Mr. ", "a", " ", '"a ', '"No," said Tom. '])
+def test_only_the_end_of_a_long_story_and_the_beginning_of_a_long_text_are_looked_at(words):
+    long = words * 10_000  # which would take long
+    assert last_said(f'{long}\n"Who is it?" asked Tom.') == Said("tom", asked=True)
+    assert last_said(long) in (None, Said("tom", asked=False))
+    assert answers_oneself(Said("tom", asked=True), f' "It is me," said Tom. {long}')
+    assert not answers_oneself(Said("ann", asked=True), long)
