@@ -22,7 +22,7 @@ _ANSWER = re.compile(
 )
 _ANOTHER = re.compile(r", (?:and|because|but|so)\b")  # somebody else may have the next word
 _SUBJECT = re.compile(rf"{_SAY}\s+(.+)|((?:[\w'’.-]+ ){{1,8}}?){_SAY}\b", re.DOTALL)
-_ACTS = re.compile(r"((?:[\w'’-]+ ){1,4}?)(?:\w+ed|leant|shook|stood|thought|took)\b")
+_ACTS = re.compile(r"((?:[\w'’-]+ ){1,4}?)(?:\w+ed|felt|leant|sat|shook|stood|thought|took|was)\b")
 # Where the words that name somebody end: "the old man with the hat", "the girl, smiling".
 _END = re.compile(
     r"[^\w'’. -]| (?:about|after|and|as|at|before|behind|beside|by|for|from|in|into|of|on|opposite|over|through|to|"

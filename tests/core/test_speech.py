@@ -46,6 +46,7 @@ def test_it_is_told_who_said_what_a_story_ends_with(story):
         (' "No," I said.', "i"),
         (' The old woman smiled and said, "Of course!"', "woman"),
         (' The knight nodded. "Yes."', "knight"),
+        (' The knight was surprised. "Yes," he said.', "knight"),
         (' "No," she said.', None),
         (' "No."', None),
         (" The knight nodded.", None),
